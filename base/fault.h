@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.h - failpoints: places where a test can make this process fail.
+ *
+ * SPATE_FAIL=point:action[@n][,...]; action is kill, stop, an errno name or delay=MS; @n is the
+ * n-th pass (without it: every pass). Compiled in with -Dfault=true (SPATE_FAULT), else each
+ * FAULT() is 0.
+ */
+#ifndef SPATE_BASE_FAULT_H
+#define SPATE_BASE_FAULT_H
+
+#include <stdio.h>
+
+/* Every failpoint of the program, in the order a change passes them. */
+#define FAULT_POINTS(X)                                                                     \
+	X(event_read,      "daemon: events were read from the kernel")                      \
+	X(batch_taken,     "daemon: a cycle took its batch from the dirty set")             \
+	X(file_read,       "daemon: a file was read and hashed")                            \
+	X(commit_sent,     "daemon: a commit is about to be sent")                          \
+	X(commit_acked,    "daemon: a commit was acknowledged, the index not yet updated")  \
+	X(index_updated,   "daemon: the index holds the acknowledged state")                \
+	X(hub_body_read,   "hub: a request body is complete and verified")                  \
+	X(hub_pack_written, "hub: contents are in the pack, not synced")                    \
+	X(hub_pack_synced, "hub: the pack is synced")                                       \
+	X(hub_before_commit, "hub: rows are written, COMMIT not yet issued")                \
+	X(hub_after_commit, "hub: committed, the reply not sent")                           \
+	X(hub_replied,     "hub: the reply is queued")
+
+enum fault_point {
+#define FAULT_ENUM(name, text) FAULT_##name,
+	FAULT_POINTS(FAULT_ENUM)
+#undef FAULT_ENUM
+	FAULT_COUNT
+};
+
+/**
+ * fault_setup() - parse a specification.
+ * @spec: as above, or NULL for none
+ *
+ * Return: 0, -EINVAL for a bad specification, -ENOSYS when failpoints are not compiled in and
+ * @spec is not empty.
+ */
+int fault_setup(const char *spec);
+
+/** fault_hit() - pass a point. Return: 0, or the -errno that was asked for. May not return. */
+int fault_hit(enum fault_point point);
+
+/** fault_list() - write "name - text" lines. */
+void fault_list(FILE *out);
+
+#ifdef SPATE_FAULT
+#define FAULT(point) fault_hit(FAULT_##point)
+#else
+#define FAULT(point) 0
+#endif
+
+#endif

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+/*
+ * thread.c - named threads, and a bounded queue between them.
+ */
+#include "base/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int thread_start(pthread_t *ret_thread, const char *name, void *(*fn)(void *), void *arg)
+{
+	char short_name[16];
+	sigset_t all, before;
+	pthread_t thread;
+	int err;
+
+	/* Blocked around the creation: the new thread inherits the mask from its first moment. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&thread, NULL, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err)
+		return -err;
+	snprintf(short_name, sizeof(short_name), "%s", name);
+	pthread_setname_np(thread, short_name);
+	*ret_thread = thread;
+	return 0;
+}
+
+struct queue {
+	pthread_mutex_t mu; /* guards all below; innermost, nothing else is taken under it */
+	pthread_cond_t not_empty;
+	pthread_cond_t not_full;
+	size_t max;
+	size_t first;
+	size_t count;
+	bool shut;
+	int fd;
+	void *items[];
+};
+
+int queue_open(struct queue **ret_queue, size_t max, bool with_fd)
+{
+	struct queue *q;
+	int err;
+
+	if (!max || max > (SIZE_MAX - sizeof(*q)) / sizeof(q->items[0]))
+		return -EINVAL;
+	q = calloc(1, sizeof(*q) + max * sizeof(q->items[0]));
+	if (!q)
+		return -ENOMEM;
+	q->max = max;
+	q->fd = with_fd ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+	if (with_fd && q->fd < 0) {
+		err = -errno;
+		free(q);
+		return err;
+	}
+	pthread_mutex_init(&q->mu, NULL);
+	pthread_cond_init(&q->not_empty, NULL);
+	pthread_cond_init(&q->not_full, NULL);
+	*ret_queue = q;
+	return 0;
+}
+
+void queue_close(struct queue *q)
+{
+	if (!q)
+		return;
+	pthread_mutex_destroy(&q->mu);
+	pthread_cond_destroy(&q->not_empty);
+	pthread_cond_destroy(&q->not_full);
+	if (q->fd >= 0)
+		close(q->fd);
+	free(q);
+}
+
+/* Called with q->mu held, as all with the underscore; the eventfd follows the count exactly. */
+static void put_(struct queue *q, void *item)
+{
+	q->items[(q->first + q->count) % q->max] = item;
+	if (!q->count++ && q->fd >= 0)
+		(void)!write(q->fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+	pthread_cond_signal(&q->not_empty);
+}
+
+static void *take_(struct queue *q)
+{
+	void *item = q->items[q->first];
+	uint64_t count;
+
+	q->first = (q->first + 1) % q->max;
+	if (!--q->count && q->fd >= 0)
+		(void)!read(q->fd, &count, sizeof(count));
+	pthread_cond_signal(&q->not_full);
+	return item;
+}
+
+int queue_push(struct queue *q, void *item)
+{
+	int err = 0;
+
+	if (!item)
+		return -EINVAL;
+	pthread_mutex_lock(&q->mu);
+	while (q->count == q->max && !q->shut)
+		pthread_cond_wait(&q->not_full, &q->mu);
+	if (q->shut)
+		err = -EPIPE;
+	else
+		put_(q, item);
+	pthread_mutex_unlock(&q->mu);
+	return err;
+}
+
+int queue_try_push(struct queue *q, void *item)
+{
+	int err = 0;
+
+	if (!item)
+		return -EINVAL;
+	pthread_mutex_lock(&q->mu);
+	if (q->shut)
+		err = -EPIPE;
+	else if (q->count == q->max)
+		err = -EAGAIN;
+	else
+		put_(q, item);
+	pthread_mutex_unlock(&q->mu);
+	return err;
+}
+
+void *queue_pop(struct queue *q)
+{
+	void *item;
+
+	pthread_mutex_lock(&q->mu);
+	while (!q->count && !q->shut)
+		pthread_cond_wait(&q->not_empty, &q->mu);
+	item = q->count ? take_(q) : NULL;
+	pthread_mutex_unlock(&q->mu);
+	return item;
+}
+
+void *queue_try_pop(struct queue *q)
+{
+	void *item;
+
+	pthread_mutex_lock(&q->mu);
+	item = q->count ? take_(q) : NULL;
+	pthread_mutex_unlock(&q->mu);
+	return item;
+}
+
+void queue_shut(struct queue *q)
+{
+	pthread_mutex_lock(&q->mu);
+	q->shut = true;
+	pthread_cond_broadcast(&q->not_empty);
+	pthread_cond_broadcast(&q->not_full);
+	pthread_mutex_unlock(&q->mu);
+}
+
+int queue_fd(const struct queue *q)
+{
+	return q->fd;
+}
+
+size_t queue_count(struct queue *q)
+{
+	size_t count;
+
+	pthread_mutex_lock(&q->mu);
+	count = q->count;
+	pthread_mutex_unlock(&q->mu);
+	return count;
+}

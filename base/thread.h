@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * thread.h - named threads, and a bounded queue between them.
+ */
+#ifndef SPATE_BASE_THREAD_H
+#define SPATE_BASE_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/**
+ * thread_start() - start a thread called @name (at most 15 bytes) with all signals blocked.
+ * Return: 0 or -errno.
+ */
+int thread_start(pthread_t *ret_thread, const char *name, void *(*fn)(void *), void *arg);
+
+/*
+ * struct queue - a bounded first-in first-out queue of pointers, any number of threads on
+ * either side. Optionally signals an eventfd when it becomes non-empty, so that an epoll loop
+ * can be its consumer.
+ */
+struct queue;
+
+/**
+ * queue_open() - create a queue.
+ * @max: most pointers it holds
+ * @with_fd: also create the eventfd of queue_fd()
+ *
+ * Return: 0, -EINVAL for a @max of 0, -ENOMEM or -errno of eventfd.
+ */
+int queue_open(struct queue **ret_queue, size_t max, bool with_fd);
+/** queue_close() - free; nobody may be waiting. NULL is fine. Left-over pointers are dropped. */
+void queue_close(struct queue *q);
+/** queue_push() - append; waits while full. @item is not NULL. Return: 0, -EINVAL for a NULL,
+ * -EPIPE after queue_shut(). */
+int queue_push(struct queue *q, void *item);
+/** queue_try_push() - append without waiting. Return: 0, -EAGAIN when full, -EPIPE when shut. */
+int queue_try_push(struct queue *q, void *item);
+/** queue_pop() - take the first; waits while empty. Return: the item; NULL once shut and empty. */
+void *queue_pop(struct queue *q);
+/** queue_try_pop() - take the first or return NULL at once. Drains the eventfd when it empties. */
+void *queue_try_pop(struct queue *q);
+/** queue_shut() - refuse further pushes and let poppers drain, then see NULL. */
+void queue_shut(struct queue *q);
+/** queue_fd() - readable while the queue holds something; -1 without @with_fd. */
+int queue_fd(const struct queue *q);
+/** queue_count() - items now, a snapshot. */
+size_t queue_count(struct queue *q);
+
+#endif
