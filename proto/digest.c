@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+/*
+ * digest.c - the two hashes: SHA-256 names content, XXH3-128 notices change.
+ */
+#include "proto/digest.h"
+
+#define XXH_INLINE_ALL
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+struct digester {
+	XXH3_state_t xxh; /* aligned to 64 bytes, and so is the whole */
+	EVP_MD *md;       /* fetched once: a lookup costs more than hashing a small file */
+	EVP_MD_CTX *ctx;
+	bool failed;
+};
+
+struct digester *digester_new(void)
+{
+	struct digester *d = aligned_alloc(_Alignof(struct digester), sizeof(*d));
+
+	if (!d)
+		return NULL;
+	memset(d, 0, sizeof(*d));
+	d->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	d->ctx = EVP_MD_CTX_new();
+	if (!d->md || !d->ctx || EVP_DigestInit_ex2(d->ctx, d->md, NULL) != 1) {
+		digester_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+void digester_free(struct digester *d)
+{
+	if (!d)
+		return;
+	EVP_MD_CTX_free(d->ctx);
+	EVP_MD_free(d->md);
+	free(d);
+}
+
+void digest_sha(struct digester *d, const void *data, size_t n, struct sha *ret)
+{
+	digest_sha_begin(d);
+	digest_sha_add(d, data, n);
+	digest_sha_end(d, ret);
+}
+
+void digest_sha_begin(struct digester *d)
+{
+	d->failed = EVP_DigestInit_ex2(d->ctx, NULL, NULL) != 1;
+}
+
+void digest_sha_add(struct digester *d, const void *data, size_t n)
+{
+	if (!d->failed)
+		d->failed = EVP_DigestUpdate(d->ctx, data, n) != 1;
+}
+
+void digest_sha_end(struct digester *d, struct sha *ret)
+{
+	if (!d->failed)
+		d->failed = EVP_DigestFinal_ex(d->ctx, ret->b, NULL) != 1;
+	/* OpenSSL 3.0 allocates at each beginning: out of memory, name what no content has. */
+	if (d->failed)
+		memset(ret, 0, sizeof(*ret));
+}
+
+static struct xxh xxh_of(XXH128_hash_t h)
+{
+	return (struct xxh){ .lo = h.low64, .hi = h.high64 };
+}
+
+struct xxh digest_xxh(const void *data, size_t n)
+{
+	return xxh_of(XXH3_128bits(data, n));
+}
+
+void digest_xxh_begin(struct digester *d)
+{
+	XXH3_128bits_reset(&d->xxh);
+}
+
+void digest_xxh_add(struct digester *d, const void *data, size_t n)
+{
+	if (n)
+		XXH3_128bits_update(&d->xxh, data, n);
+}
+
+struct xxh digest_xxh_end(struct digester *d)
+{
+	return xxh_of(XXH3_128bits_digest(&d->xxh));
+}
+
+bool sha_same(const struct sha *a, const struct sha *b)
+{
+	return !memcmp(a->b, b->b, SHA_BYTES);
+}
+
+void hex_encode(const void *data, size_t n, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *p = data;
+
+	for (size_t i = 0; i < n; i++) {
+		*out++ = digits[p[i] >> 4];
+		*out++ = digits[p[i] & 15];
+	}
+	*out = '\0';
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int hex_decode(const char *text, size_t text_len, void *out, size_t n)
+{
+	unsigned char *p = out;
+
+	if (text_len % 2 || text_len / 2 != n)
+		return -EINVAL;
+	for (size_t i = 0; i < text_len; i++)
+		if (hex_digit(text[i]) < 0)
+			return -EINVAL;
+	for (size_t i = 0; i < n; i++)
+		p[i] = (unsigned char)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
+	return 0;
+}
