@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+/*
+ * meta_commit.c - decide and apply one commit.
+ *
+ *   valid? ─▶ workspace ─▶ id seen before? ─▶ base ─▶ deletes, puts ─▶ verdict
+ *                                                                      applied: version row, head
+ *                                                                      else: back to the savepoint
+ */
+#include "hub/meta_commit.h"
+
+#include "base/err.h"
+#include "base/io.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OUTCOME_BYTES 14 /* index u32, code u8, type u8, rev u64, little-endian */
+
+static void outcome_pack(const struct outcome *o, unsigned char *out)
+{
+	uint32_t index = htole32(o->index);
+	uint64_t rev = htole64(o->rev);
+
+	memcpy(out, &index, sizeof(index));
+	out[4] = (unsigned char)o->code;
+	out[5] = (unsigned char)o->type;
+	memcpy(out + 6, &rev, sizeof(rev));
+}
+
+static struct outcome outcome_unpack(const unsigned char *in)
+{
+	uint32_t index;
+	uint64_t rev;
+
+	memcpy(&index, in, sizeof(index));
+	memcpy(&rev, in + 6, sizeof(rev));
+	return (struct outcome){
+		.index = le32toh(index),
+		.code = (enum outcome_code)in[4],
+		.type = (enum entry_type)in[5],
+		.rev = le64toh(rev),
+	};
+}
+
+/* --- workspace and writer ------------------------------------------------------------------ */
+
+static int workspace_create(struct commit_run *run)
+{
+	uint8_t uid[16];
+	int err;
+
+	io_random(uid, sizeof(uid));
+	err = sql_run(run->db, SQL_WORKSPACE_ADD, "tibi", run->c->workspace, run->tenant, uid,
+		      sizeof(uid), (uint64_t)SQL_ROOT_DIR + 1);
+	if (err)
+		return err;
+	run->ws = (uint64_t)sqlite3_last_insert_rowid(run->db->db);
+	run->head = 0;
+	run->next_dir = SQL_ROOT_DIR + 1;
+	run->created = true;
+	return 0;
+}
+
+/* Return: 1, 0 when there is none and none may be made (verdict set), -errno. */
+static int workspace_find(struct commit_run *run)
+{
+	sqlite3_stmt *st;
+	int r = sql_start(run->db, SQL_WORKSPACE, &st, "t", run->c->workspace);
+
+	if (r)
+		return r;
+	r = sql_step(run->db, st);
+	if (r > 0) {
+		run->ws = (uint64_t)sqlite3_column_int64(st, 0);
+		run->head = (uint64_t)sqlite3_column_int64(st, 2);
+		run->next_dir = (uint64_t)sqlite3_column_int64(st, 3);
+		sql_stop(st);
+	} else if (!r) {
+		if (!(run->c->head.flags & COMMIT_CREATE)) {
+			run->res->verdict = META_NO_WORKSPACE;
+			return 0;
+		}
+		r = workspace_create(run);
+	}
+	run->first_dir = run->next_dir;
+	run->version = run->head + 1;
+	return r < 0 ? r : 1;
+}
+
+static int replay(struct commit_run *run, sqlite3_stmt *st)
+{
+	const unsigned char *data = sqlite3_column_blob(st, 5);
+	size_t n = (size_t)sqlite3_column_bytes(st, 5) / OUTCOME_BYTES;
+
+	run->res->verdict = META_REPLAYED;
+	run->res->version = (uint64_t)sqlite3_column_int64(st, 4);
+	for (size_t i = 0; i < n; i++) {
+		struct outcome o = outcome_unpack(data + i * OUTCOME_BYTES);
+		int err = run_outcome(run, o.index, o.code, o.rev, o.type);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* The row of this writer stands at @st. Return: 1 the id is new, 0 verdict set, -errno. */
+static int writer_compare(struct commit_run *run, sqlite3_stmt *st)
+{
+	const struct commit_head *h = &run->c->head;
+	uint64_t seq = (uint64_t)sqlite3_column_int64(st, 2);
+
+	run->writer = sqlite3_column_int64(st, 0);
+	if ((uint64_t)sqlite3_column_int64(st, 1) != h->epoch || h->seq > seq)
+		return 1;
+	if (h->seq == seq && sqlite3_column_bytes(st, 3) == SHA_BYTES &&
+	    !memcmp(sqlite3_column_blob(st, 3), &run->c->digest, SHA_BYTES))
+		return replay(run, st);
+	run->res->verdict = META_ID_REUSED;
+	return 0;
+}
+
+/* As writer_compare(); a writer that is not known gets its row. */
+static int writer_find(struct commit_run *run)
+{
+	const struct commit_head *h = &run->c->head;
+	sqlite3_stmt *st;
+	int r = sql_start(run->db, SQL_WRITER, &st, "ib", run->ws, h->writer, sizeof(h->writer));
+
+	if (r)
+		return r;
+	r = sql_step(run->db, st);
+	if (r > 0) {
+		r = writer_compare(run, st);
+		sql_stop(st);
+		return r;
+	}
+	if (!r)
+		r = sql_run(run->db, SQL_WRITER_ADD, "ibiibi", run->ws, h->writer,
+			    sizeof(h->writer), h->epoch, h->seq, &run->c->digest,
+			    sizeof(struct sha), run->head);
+	if (r)
+		return r;
+	run->writer = sqlite3_last_insert_rowid(run->db->db);
+	return 1;
+}
+
+/* Keep the answer for a client that lost it. */
+static int writer_save(struct commit_run *run)
+{
+	const struct commit_head *h = &run->c->head;
+	size_t n = (size_t)run->res->n_outcomes * OUTCOME_BYTES;
+	unsigned char *packed = malloc(n ? n : 1);
+	int err;
+
+	if (!packed)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < run->res->n_outcomes; i++)
+		outcome_pack(&run->res->outcomes[i], packed + (size_t)i * OUTCOME_BYTES);
+	err = sql_run(run->db, SQL_WRITER_SET, "iiibib", run->writer, h->epoch, h->seq,
+		      &run->c->digest, sizeof(struct sha), run->res->version, packed, n);
+	free(packed);
+	return err;
+}
+
+/* --- the verdict --------------------------------------------------------------------------- */
+
+static int by_index(const void *a, const void *b)
+{
+	uint32_t ia = ((const struct outcome *)a)->index, ib = ((const struct outcome *)b)->index;
+
+	return (ia > ib) - (ia < ib);
+}
+
+/* Only refusals: what would have held is of no interest when nothing was applied. */
+static void keep_refusals(struct meta_result *res)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < res->n_outcomes; i++)
+		if (res->outcomes[i].code != OUTCOME_HOLDS)
+			res->outcomes[n++] = res->outcomes[i];
+	res->n_outcomes = n;
+}
+
+static int version_add(struct commit_run *run)
+{
+	const struct meta_commit *c = run->c;
+	uint64_t bytes = 0;
+	int err;
+
+	for (size_t i = 0; i < c->n_frames; i++)
+		bytes += c->frames[i].len;
+	err = sql_run(run->db, SQL_VERSION_ADD, "iiiiiuui", run->ws, run->version, run->writer,
+		      c->head.seq, c->time_ns, run->puts, run->deletes, bytes);
+	if (!err)
+		err = sql_run(run->db, SQL_WORKSPACE_SET, "iii", run->ws, run->version,
+			      run->next_dir);
+	return err;
+}
+
+/* All changes were looked at. Return: 1 keep what was written, 0 undo it, -errno. */
+static int conclude(struct commit_run *run)
+{
+	struct meta_result *res = run->res;
+	bool nothing = !run->puts && !run->deletes && run->c->head.base == BASE_NONE;
+	int err = 0;
+
+	if (run->stop)
+		return 0;
+	if (res->n_missing) {
+		res->verdict = META_MISSING;
+		return 0;
+	}
+	if (res->n_outcomes)
+		qsort(res->outcomes, res->n_outcomes, sizeof(*res->outcomes), by_index);
+	if (run->refused && run->c->head.flags & COMMIT_ATOMIC) {
+		res->verdict = META_REFUSED;
+		keep_refusals(res);
+		return 0;
+	}
+	res->verdict = nothing ? META_NOTHING : META_APPLIED;
+	res->version = nothing ? run->head : run->version;
+	if (nothing && !run->created)
+		return 0;
+	if (!nothing)
+		err = version_add(run);
+	if (!err)
+		err = writer_save(run);
+	return err ? err : 1;
+}
+
+/* Inside the savepoint. Return: 1 keep, 0 undo, -errno. */
+static int decide(struct commit_run *run)
+{
+	const struct commit_head *h = &run->c->head;
+	int r = sql_tenant_add(run->db, run->c->tenant, &run->tenant);
+
+	if (!r)
+		r = workspace_find(run);
+	if (r > 0)
+		r = writer_find(run);
+	if (r <= 0)
+		return r;
+	if (h->base != BASE_NONE && h->base != run->head) {
+		run->res->verdict = META_STALE_BASE;
+		run->res->version = run->head;
+		return 0;
+	}
+	r = content_index(run);
+	if (!r)
+		r = apply_changes(run);
+	return r ? r : conclude(run);
+}
+
+static int run_in_savepoint(struct commit_run *run)
+{
+	int keep = sql_run(run->db, SQL_SAVEPOINT, ""), err = 0;
+
+	if (keep)
+		return keep;
+	keep = decide(run);
+	/* An error may have ended the whole transaction, and the savepoint with it. */
+	if (sqlite3_get_autocommit(run->db->db))
+		return keep < 0 ? keep : -EIO;
+	if (keep <= 0)
+		err = sql_run(run->db, SQL_UNDO, "");
+	if (!err)
+		err = sql_run(run->db, SQL_RELEASE, "");
+	return keep < 0 ? keep : err;
+}
+
+/**
+ * meta_commit() - commit() of struct meta_ops.
+ */
+int meta_commit(struct meta *meta, const struct meta_commit *c, struct meta_result *ret)
+{
+	struct meta_sqlite *m = (struct meta_sqlite *)meta;
+	struct commit_run *run = malloc(sizeof(*run));
+	int err;
+
+	*ret = (struct meta_result){ 0 };
+	if (!run)
+		return -ENOMEM;
+	memset(run, 0, offsetof(struct commit_run, dirs));
+	run->m = m;
+	run->db = &m->writer;
+	run->c = c;
+	run->res = ret;
+	err = check_changes(run);
+	if (!err && !run->stop)
+		err = run_in_savepoint(run);
+	free(run->list);
+	free(run->used);
+	free(run->order);
+	free(run);
+	if (err)
+		meta_result_free(ret);
+	return err;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * coalesce.h - the dirty set: at most one record a path. Pure.
+ *
+ *   dirty() ─▶ READY (first in, first out) ─take()─▶ TAKEN (in a batch) ─done()─▶ gone
+ *                 ▲        later(): due time                 │ dirtied again meanwhile:
+ *                 └── LATER ◀── not before a moment          ▼ a second record, BLOCKED,
+ *                 └──────────── ready when the first is done ┘ so a write during a push is kept
+ *
+ * Keys are (directory serial, name). Memory is bounded by @max_records: past it dirty() says so,
+ * and the caller degrades to "the directory is dirty". Every record holds the barrier for its epoch
+ * from dirty() until done(). Control thread only.
+ */
+#ifndef SPATE_PIPELINE_COALESCE_H
+#define SPATE_PIPELINE_COALESCE_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "pipeline/barrier.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum record_state { RECORD_READY, RECORD_LATER, RECORD_TAKEN, RECORD_BLOCKED };
+
+/** struct record - one dirty path. Read-only for users, but for @tries. */
+struct record {
+	struct map_node node;
+	struct list link; /* in the list of READY records, or in a batch's list */
+	struct list age;     /* all records by since_ns */
+	struct list sibling; /* all records of the directory */
+	struct record_dir *of;
+	uint64_t dir;
+	uint64_t since_ns; /* when it became dirty */
+	uint64_t due_ns;   /* RECORD_LATER; BLOCKED: what it will be due at, 0 at once */
+	size_t heap_at;    /* RECORD_LATER */
+	unsigned epoch;
+	uint8_t state;
+	uint8_t tries; /* for the user: how often it was put back */
+	uint8_t name_len;
+	char name[];
+};
+
+struct coalesce;
+
+/** coalesce_new() - an empty set for at most @max_records (at least 1). NULL when out of memory. */
+struct coalesce *coalesce_new(size_t max_records, struct barrier *barrier);
+/** coalesce_free() - free all records, also TAKEN ones; leaves the barrier alone. NULL is fine. */
+void coalesce_free(struct coalesce *c);
+
+/**
+ * coalesce_dirty() - a path is dirty.
+ *
+ * Merges with a READY record of the path, wakes a LATER one, blocks behind a TAKEN one. A merged
+ * record keeps the older epoch and age of the two.
+ * @name: 1 to 255 bytes
+ *
+ * Return: 0, or -ENOSPC when a new record would pass the budget or memory is out (nothing is
+ * changed).
+ */
+int coalesce_dirty(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
+		   uint64_t now_ns);
+
+/** coalesce_later() - as above, but not before @due_ns; does not delay a READY record, nor one
+ * that is LATER with an earlier due time. */
+int coalesce_later(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
+		   uint64_t now_ns, uint64_t due_ns);
+
+/** coalesce_ripen() - make due LATER records ready. Return: the next due time, 0 for none. */
+uint64_t coalesce_ripen(struct coalesce *c, uint64_t now_ns);
+
+/** coalesce_take() - move up to @max READY records, oldest first, to the tail of @batch.
+ * Return: how many. */
+size_t coalesce_take(struct coalesce *c, size_t max, struct list *batch);
+
+/** coalesce_done() - @r (TAKEN) is finished: free it, release its successor from BLOCKED. */
+void coalesce_done(struct coalesce *c, struct record *r);
+
+/** coalesce_back() - put @r (TAKEN) back as READY, first in line, keeping epoch and age; merges
+ * with its successor. With @due_ns it becomes LATER instead, unless the successor wakes it. */
+void coalesce_back(struct coalesce *c, struct record *r, uint64_t due_ns);
+
+/** coalesce_drop_dir() - forget READY, LATER and BLOCKED records of a directory serial. TAKEN ones
+ * end by themselves. Costs its records, not all. Return: how many. */
+size_t coalesce_drop_dir(struct coalesce *c, uint64_t dir);
+
+size_t coalesce_ready(const struct coalesce *c);
+/** coalesce_count() - all records, in whatever state. */
+size_t coalesce_count(const struct coalesce *c);
+/** coalesce_oldest_ns() - the smallest since_ns of all records (0: none). */
+uint64_t coalesce_oldest_ns(const struct coalesce *c);
+bool coalesce_has_room(const struct coalesce *c, size_t n);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cycle.h - when to stop collecting and send: the clock of a cycle. Pure.
+ *
+ * A cycle opens at the first dirty path and closes when quiet for @quiet_ns, or open for
+ * @max_delay_ns, or full, and the uploader has room; while it has none the cycle keeps absorbing
+ * (group commit: latency when idle, throughput in a storm).
+ */
+#ifndef SPATE_PIPELINE_CYCLE_H
+#define SPATE_PIPELINE_CYCLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cycle_config {
+	uint64_t quiet_ns;
+	uint64_t max_delay_ns;
+	size_t batch_files; /* at least 1 */
+};
+
+struct cycle {
+	struct cycle_config conf;
+	uint64_t opened_ns; /* 0: closed */
+	uint64_t last_ns;   /* latest dirtying */
+	bool urgent;        /* a barrier waits: do not wait for quiet */
+};
+
+void cycle_init(struct cycle *c, const struct cycle_config *conf);
+/** cycle_dirtied() - a path was dirtied at @now_ns. */
+void cycle_dirtied(struct cycle *c, uint64_t now_ns);
+/** cycle_urge() - close as soon as the uploader has room; until a batch leaves nothing, or
+ * cycle_calm(). Ask again while a barrier still waits. */
+void cycle_urge(struct cycle *c);
+/** cycle_calm() - no barrier waits any more. Else one that found nothing to send would cut the next
+ * burst after its first path. */
+void cycle_calm(struct cycle *c);
+/**
+ * cycle_due() - when to close.
+ * @ready: records ready now
+ * @room: whether the uploader has room
+ *
+ * Return: 0 = close now; UINT64_MAX = nothing to wait for (empty, or no room); else the monotonic
+ * time to ask again.
+ */
+uint64_t cycle_due(const struct cycle *c, uint64_t now_ns, size_t ready, bool room);
+/** cycle_closed() - a batch was taken; @left records stayed: the next cycle is open at once, and
+ * as old as this one, so that none of them waits longer than @max_delay_ns for a batch. */
+void cycle_closed(struct cycle *c, uint64_t now_ns, size_t left);
+
+#endif

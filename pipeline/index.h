@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * index.h - what the remote is known to hold, per path this client wrote or pulled.
+ *
+ * LMDB, keyed (directory id, name): keys stay under 511 bytes at any depth. It may be thrown away
+ * at any time: then everything is compared with the remote again. Changed on acknowledgement only.
+ * Values carry a checksum; a file beside it carries format, boot id and how the last use ended, and
+ * what cannot be trusted is discarded with a warning, never believed. Control thread only, except
+ * index_sync(). At most INDEX_MAP_BYTES; past that it is full, like a disk.
+ */
+#ifndef SPATE_PIPELINE_INDEX_H
+#define SPATE_PIPELINE_INDEX_H
+
+#include "proto/change.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define INDEX_ROOT_ID 1u
+#define INDEX_UNCONFIRMED 0x80u /* a row's flag: sent, the answer not seen; the remote may hold it */
+#define INDEX_MAP_BYTES (16ull << 30) /* address space, not memory */
+
+/** struct index_row - the acknowledged state of one path, and the stat it was read with. */
+struct index_row {
+	uint8_t type;  /* enum entry_type */
+	uint8_t form;  /* enum content_form */
+	uint8_t flags; /* ENTRY_UNSTABLE, INDEX_UNCONFIRMED */
+	uint32_t mode; /* 07777 */
+	uint64_t size;
+	int64_t mtime_ns;
+	int64_t ctime_ns;
+	uint64_t ino;
+	uint64_t dev;
+	uint64_t rev;      /* version of the last content change */
+	struct xxh xxh;    /* of a blob's bytes, or of a symlink's target */
+	struct sha hash;   /* files */
+	uint64_t child;    /* directories: the id of what is in it */
+};
+
+struct index;
+
+/** struct index_meta - facts about the whole index. */
+struct index_meta {
+	char remote[400];       /* origin/workspace it belongs to */
+	uint8_t uid[16];        /* the workspace's random id; all zero: none yet */
+	uint64_t version;       /* newest version this client made or saw acknowledged */
+	uint8_t writer[WRITER_BYTES]; /* random, made once */
+};
+
+/**
+ * index_open() - open or create in @state_dir ("index/").
+ * @remote: what it must belong to (shorter than index_meta.remote); another one empties it
+ * @ret_fresh: true when it is empty (new, or discarded; a warning was logged in that case)
+ *
+ * What is there is walked by a child process first, since LMDB answers damage with a signal. An
+ * index that two starts in a row died of, before index_ready(), is discarded as well.
+ * Return: 0, -errno when not even a new one can be made.
+ * Context: forks, so before any thread starts. Sleeps: reads the whole index, syncs a small file.
+ */
+int index_open(const char *state_dir, const char *remote, struct index **ret, bool *ret_fresh);
+/** index_ready() - this start survived it: forget about starts that did not. */
+void index_ready(struct index *ix);
+/** index_close() - sync, mark as cleanly stopped, close; an open transaction is aborted. NULL is
+ * fine. */
+void index_close(struct index *ix);
+
+const struct index_meta *index_meta(const struct index *ix);
+/** index_set_remote() - remember workspace id and version (in the open transaction, or its own). */
+int index_set_remote(struct index *ix, const uint8_t uid[16], uint64_t version);
+/** index_clear() - forget all rows, workspace id and version (another workspace behind the same
+ * URL), in the open transaction, or its own. Keeps the writer id; directory ids are still never
+ * reused. */
+int index_clear(struct index *ix);
+
+/** index_get() - Return: 0, -ENOENT, -SP_EINTEGRITY (checksum: treat as absent). */
+int index_get(struct index *ix, uint64_t dir, const char *name, size_t len, struct index_row *ret);
+/** index_list() - the chunk list bytes kept with a file. malloc'ed. Return: 0, -ENOENT, -ENOMEM,
+ * -SP_EINTEGRITY (treat as absent). */
+int index_list(struct index *ix, uint64_t dir, const char *name, size_t len, void **ret,
+	       size_t *ret_len);
+/** index_dir_empty() - whether @dir has no rows; false when that cannot be read. */
+bool index_dir_empty(struct index *ix, uint64_t dir);
+/**
+ * index_next() - the first row of @dir whose name is greater than @after.
+ * @after, @after_len: NULL, 0 for the first
+ * @name: receives the name and a NUL
+ *
+ * A row whose checksum is wrong is passed over. Return: length of the name, -ENOENT, -EIO.
+ */
+int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_len, char name[256],
+	       struct index_row *ret);
+
+/** index_new_dir() - a directory id never used before in this index. */
+uint64_t index_new_dir(struct index *ix);
+
+/** index_begin/put/del/commit() - writing; one transaction at a time, and reads see it. index_put()
+ * takes the list bytes of a CONTENT_LIST file, else NULL, which drops an older list. Deleting
+ * what is absent is 0. A full disk is -ENOSPC from any of them: after any error but -EINVAL (no
+ * transaction, or not a name) the transaction is gone, the index as before. */
+int index_begin(struct index *ix);
+int index_put(struct index *ix, uint64_t dir, const char *name, size_t len,
+	      const struct index_row *row, const void *list, size_t list_len);
+int index_del(struct index *ix, uint64_t dir, const char *name, size_t len);
+int index_commit(struct index *ix);
+void index_abort(struct index *ix);
+
+/** index_count() - rows. */
+uint64_t index_count(struct index *ix);
+/** index_sync() - write it to the disk; any thread; slow. */
+int index_sync(struct index *ix);
+
+#endif

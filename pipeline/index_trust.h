@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * index_trust.h - what the index is on disk, and whether to believe it. Private to the index.
+ *
+ *   state_dir/writer            32 hex digits: this client's name in commits
+ *   state_dir/index/state       "spate-index FORMAT BOOT-ID open|clean STARTS"
+ *   state_dir/index/data.mdb    LMDB: rows, lists, meta
+ *
+ * The state file stands outside LMDB because after a power cut LMDB's own pages may be of any age.
+ */
+#ifndef SPATE_PIPELINE_INDEX_TRUST_H
+#define SPATE_PIPELINE_INDEX_TRUST_H
+
+#include "pipeline/index.h"
+
+#include <lmdb.h>
+
+#define INDEX_FORMAT 1u
+#define INDEX_DIR "index"
+#define INDEX_KEY_MAX (8 + 255)
+#define INDEX_STARTS_MAX 2u
+
+/** struct index_key - directory id, big-endian, then the name: LMDB's order is ours. */
+struct index_key {
+	uint8_t b[INDEX_KEY_MAX + 1];
+	size_t len;
+};
+
+/** struct disk_row - the value of a row. Native byte order: the file never leaves the machine. */
+struct disk_row {
+	uint8_t type, form, flags, zero;
+	uint32_t mode;
+	uint64_t size;
+	int64_t mtime_ns, ctime_ns;
+	uint64_t ino, dev, rev;
+	struct xxh xxh;
+	struct sha hash;
+	uint64_t child;
+	uint32_t sum; /* index_sum() of the bytes before */
+} __attribute__((packed));
+
+/** struct disk_meta - the one value of "meta". */
+struct disk_meta {
+	char remote[400];
+	uint8_t uid[16];
+	uint64_t version;
+	uint64_t next_dir;
+	uint32_t sum;
+} __attribute__((packed));
+
+/** index_sum() - the checksum of a value without its last 4 bytes, bound to its key. */
+uint32_t index_sum(const MDB_val *key, const void *data, size_t n);
+/** index_sealed() - whether the last 4 bytes of @val are its checksum. */
+bool index_sealed(const MDB_val *key, const MDB_val *val);
+
+/** index_env_open() - open the environment. Return: 0 or an LMDB code. */
+int index_env_open(const char *dir, unsigned flags, MDB_env **ret);
+
+/**
+ * index_distrust() - why what is in INDEX_DIR is not to be believed.
+ * @state_fd, @state_dir: the same directory
+ * @ret_starts: starts in a row that did not become ready
+ *
+ * Return: a static text, or NULL: trusted, or nothing is there.
+ */
+const char *index_distrust(int state_fd, const char *state_dir, unsigned *ret_starts);
+/** index_discard() - move INDEX_DIR away and delete it. Return: 0 or -errno. */
+int index_discard(int state_fd);
+/** index_mark() - write the state file, durably; when that fails there is none. */
+void index_mark(int state_fd, bool clean, unsigned starts);
+/** index_writer() - load the writer id, or make it. Return: 0 or -errno. */
+int index_writer(int state_fd, uint8_t ret[WRITER_BYTES]);
+
+#endif

@@ -1,0 +1,754 @@
+// SPDX-License-Identifier: MIT
+/*
+ * reader.c - open, read, hash; notice what changed under the hand.
+ *
+ *   submit ─▶ worker 0 ─┐ claim a group of one directory      done() by the last one out
+ *             worker 1 ─┤  open the directory, compare its identity
+ *                       │  stat every name: directories, symlinks, special files end here
+ *                       │  small files: engine opens, reads, (stat), closes them all
+ *                       └  in order: hash, compare, append; larger or torn files one by one
+ *
+ * The stat comes before the open because opening a FIFO or a device has effects, and because its
+ * size packs the small files densely into one buffer. It is compared with the stat of the
+ * descriptor afterwards, which also shows another file put under the name in between.
+ */
+#include "pipeline/reader.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fault.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "pipeline/reader_engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SMALL_MAX (32u << 10)
+#define SLOT_ALIGN 64u
+#define SLOTS_BYTES (READER_GROUP * (SMALL_MAX + SLOT_ALIGN))
+#define BIG_BYTES (BLOB_SMALL_MAX + 1u)
+/* Found out about a file: it moved, ask again. No errno is positive. */
+#define TORN 1
+
+static_assert(READER_THREADS <= BODY_WRITERS, "the body has room for what each worker began");
+
+struct worker {
+	struct reader *r;
+	pthread_t thread;
+	bool running;
+	void *engine;
+	struct digester *digester;
+	unsigned char *slots_area; /* SLOTS_BYTES: small files, one after another */
+	unsigned char *big;        /* BIG_BYTES: a larger one */
+	struct reader_slot slots[READER_GROUP];
+	struct read_item *owner[READER_GROUP]; /* of slots[] */
+	/* of the job under way */
+	struct read_job *job;
+	int root;  /* -1: not yet opened */
+	int dirfd; /* of the group */
+};
+
+struct reader {
+	const struct reader_ops *engine;
+	struct chunk_pool *chunks;
+	char *root;
+	struct reader_stats stats;
+	pthread_mutex_t mu; /* guards the fields below; innermost */
+	pthread_cond_t wake;
+	struct read_job *job;
+	uint64_t serial; /* of the job: a worker takes part once */
+	unsigned busy;   /* workers in the job */
+	bool stop;
+	struct worker workers[READER_THREADS];
+};
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* --- stat ------------------------------------------------------------------------------ */
+
+static void stat_take(const struct stat *st, struct scan_stat *ret)
+{
+	*ret = (struct scan_stat){
+		.mode = st->st_mode,
+		.nlink = (uint32_t)st->st_nlink,
+		.size = (uint64_t)st->st_size,
+		.mtime_ns = st->st_mtim.tv_sec * 1000000000ll + st->st_mtim.tv_nsec,
+		.ctime_ns = st->st_ctim.tv_sec * 1000000000ll + st->st_ctim.tv_nsec,
+		.ino = st->st_ino,
+		.dev = st->st_dev,
+	};
+}
+
+static int stat_name(const struct worker *w, const char *name, struct scan_stat *ret)
+{
+	struct stat st;
+
+	if (fstatat(w->dirfd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	stat_take(&st, ret);
+	return 0;
+}
+
+static int stat_fd(int fd, struct scan_stat *ret)
+{
+	struct stat st;
+
+	/* As fstat(); but ThreadSanitizer knows that one, and not that the ring closes descriptors. */
+	if (fstatat(fd, "", &st, AT_EMPTY_PATH))
+		return -errno;
+	stat_take(&st, ret);
+	return 0;
+}
+
+static bool stat_moved(const struct scan_stat *a, const struct scan_stat *b)
+{
+	return a->size != b->size || a->mtime_ns != b->mtime_ns || a->ctime_ns != b->ctime_ns ||
+	       a->ino != b->ino || a->dev != b->dev;
+}
+
+/* --- results --------------------------------------------------------------------------- */
+
+/* ENOENT of a name inside its verified directory is knowledge; no other error is. */
+static void settle_error(struct read_item *it, int err)
+{
+	it->result = err == -ENOENT ? READ_GONE : READ_FAILED;
+	it->err = err == -ENOENT ? 0 : err;
+}
+
+/* The first item of a job is always begun: so every job gets somewhere. */
+static bool no_room(const struct worker *w, const struct read_item *it)
+{
+	return it != w->job->items && body_full(w->job->body);
+}
+
+static int append(struct worker *w, struct read_item *it, const void *data, uint32_t len)
+{
+	int64_t at = body_add(w->job->body, data, len, &it->hash);
+
+	if (at < 0) {
+		it->result = READ_NOROOM;
+		return 0;
+	}
+	it->frame = (uint64_t)at;
+	it->result = READ_FILE;
+	return 0;
+}
+
+static bool same_blob(const struct read_item *it)
+{
+	return it->has_known && !it->resend && it->known.type == ENTRY_FILE &&
+	       it->known.form == CONTENT_BLOB && it->known.size == it->size &&
+	       xxh_same(it->known.xxh, it->xxh);
+}
+
+/* A file of at most BLOB_SMALL_MAX bytes was read. Return: 0 with a result, or -errno. */
+static int finish_blob(struct worker *w, struct read_item *it, const void *data, uint32_t len)
+{
+	int err = FAULT(file_read);
+
+	if (err)
+		return err;
+	count(&w->r->stats.files_read, 1);
+	count(&w->r->stats.bytes_read, len);
+	it->form = CONTENT_BLOB;
+	it->size = len;
+	it->xxh = digest_xxh(data, len);
+	if (same_blob(it)) {
+		it->hash = it->known.hash;
+		it->result = READ_SAME;
+		return 0;
+	}
+	if (no_room(w, it)) {
+		it->result = READ_NOROOM;
+		return 0;
+	}
+	digest_sha(w->digester, data, len, &it->hash);
+	return append(w, it, data, len);
+}
+
+/* --- one file at a time ---------------------------------------------------------------- */
+
+/* Reads what @it->st promises. With @last it takes what it gets, at most a blob full. */
+static int read_blob(struct worker *w, struct read_item *it, int fd, bool last)
+{
+	uint64_t size = MIN(it->st.size, BLOB_SMALL_MAX);
+	struct scan_stat after = { 0 };
+	ssize_t got = io_pread_full(fd, w->big, (size_t)size + 1, 0);
+	int err;
+
+	if (got < 0)
+		return (int)got;
+	err = stat_fd(fd, &after);
+	if (err)
+		return err;
+	if ((uint64_t)got != it->st.size || stat_moved(&it->st, &after)) {
+		count(&w->r->stats.torn, 1);
+		if (!last)
+			return TORN;
+		it->unstable = true;
+	}
+	return finish_blob(w, it, w->big, (uint32_t)MIN((uint64_t)got, size));
+}
+
+static bool same_chunk(const struct read_item *it, uint32_t i, const struct sha *hash, uint32_t len)
+{
+	struct list_chunk known;
+
+	if (!it->has_known || it->resend || !it->known_list ||
+	    it->known_list_len < LIST_HEAD + ((size_t)i + 1) * LIST_ITEM)
+		return false;
+	known = list_get(it->known_list, i);
+	return known.len == len && sha_same(&known.hash, hash);
+}
+
+/*
+ * Reads chunk @i of a file and sends it ahead unless the hub has it.
+ * Return: its length, short at the end of the file; or -errno.
+ */
+static ssize_t read_chunk(struct worker *w, struct read_item *it, int fd, uint32_t i, void *list)
+{
+	uint64_t at = (uint64_t)i * CHUNK_BYTES;
+	struct chunk *c = chunk_get(w->r->chunks);
+	unsigned char *data;
+	struct sha hash;
+	ssize_t got;
+	int err;
+
+	if (!c)
+		return -ECANCELED;
+	data = c->area + FRAME_HEAD;
+	got = io_pread_full(fd, data, (size_t)MIN(it->st.size - at, CHUNK_BYTES), (off_t)at);
+	if (got <= 0)
+		goto out_put;
+	digest_sha(w->digester, data, (size_t)got, &hash);
+	list_put_item((char *)list + LIST_HEAD + (size_t)i * LIST_ITEM, &hash, (uint32_t)got);
+	if (same_chunk(it, i, &hash, (uint32_t)got))
+		goto out_put;
+	c->len = (uint32_t)got;
+	frame_put_head(c->area, c->len, &hash);
+	err = w->job->chunk(w->job->ctx, it, c);
+	return err ? err : got;
+
+out_put:
+	chunk_put(w->r->chunks, c);
+	return got;
+}
+
+/* Return: bytes read, at most the size at the start; or -errno. */
+static int64_t read_chunks(struct worker *w, struct read_item *it, int fd, void *list)
+{
+	uint64_t done = 0;
+
+	memcpy(list, LIST_MAGIC, LIST_HEAD);
+	while (done < it->st.size) {
+		ssize_t got = read_chunk(w, it, fd, (uint32_t)(done / CHUNK_BYTES), list);
+
+		if (got < 0)
+			return got;
+		done += (uint64_t)got;
+		if (got != (ssize_t)CHUNK_BYTES)
+			break;
+	}
+	return (int64_t)done;
+}
+
+static size_t list_bytes(uint64_t size)
+{
+	return LIST_HEAD + (size_t)((size + CHUNK_BYTES - 1) / CHUNK_BYTES) * LIST_ITEM;
+}
+
+static int finish_list(struct worker *w, struct read_item *it, const void *list)
+{
+	size_t len = list_bytes(it->size);
+	int err = FAULT(file_read);
+
+	if (err)
+		return err;
+	count(&w->r->stats.files_read, 1);
+	it->form = CONTENT_LIST;
+	digest_sha(w->digester, list, len, &it->hash);
+	if (it->has_known && !it->resend && it->known.type == ENTRY_FILE &&
+	    it->known.form == CONTENT_LIST && sha_same(&it->known.hash, &it->hash)) {
+		it->result = READ_SAME;
+		return 0;
+	}
+	return append(w, it, list, (uint32_t)len);
+}
+
+/* Streams a file of any size; one that moves meanwhile is taken as it came. */
+static int read_large(struct worker *w, struct read_item *it, int fd)
+{
+	void *list __cleanup_free = NULL;
+	struct scan_stat after = { 0 };
+	int64_t done;
+	int err;
+
+	if (it->st.size > FILE_BYTES_MAX)
+		return -SP_ETOOBIG;
+	if (no_room(w, it)) {
+		it->result = READ_NOROOM;
+		return 0;
+	}
+	list = malloc(list_bytes(it->st.size));
+	if (!list)
+		return -ENOMEM;
+	done = read_chunks(w, it, fd, list);
+	if (done < 0)
+		return (int)done;
+	count(&w->r->stats.bytes_read, (uint64_t)done);
+	err = stat_fd(fd, &after);
+	if (err)
+		return err;
+	if ((uint64_t)done != it->st.size || stat_moved(&it->st, &after)) {
+		count(&w->r->stats.torn, 1);
+		it->unstable = true;
+	}
+	/* So much was cut off that it is no list any more. */
+	if (done <= (int64_t)BLOB_SMALL_MAX)
+		return read_blob(w, it, fd, true);
+	it->size = (uint64_t)done;
+	return finish_list(w, it, list);
+}
+
+static int read_file(struct worker *w, struct read_item *it, bool last)
+{
+	int fd __cleanup_close = path_open_beneath(w->dirfd, it->name, O_RDONLY | O_NONBLOCK);
+	int err;
+
+	/* It was a file a moment ago. */
+	if (fd == -ELOOP || fd == -ENXIO)
+		return TORN;
+	if (fd < 0)
+		return fd;
+	count(&w->r->stats.opened, 1);
+	err = stat_fd(fd, &it->st);
+	if (err)
+		return err;
+	if (!S_ISREG(it->st.mode))
+		return TORN;
+	if (it->st.size > BLOB_SMALL_MAX)
+		return read_large(w, it, fd);
+	return read_blob(w, it, fd, last);
+}
+
+static int read_symlink(struct worker *w, struct read_item *it)
+{
+	char target[TARGET_BYTES_MAX + 1];
+	ssize_t n = readlinkat(w->dirfd, it->name, target, sizeof(target));
+	struct scan_stat after = { 0 };
+	int err;
+
+	if (n < 0)
+		return errno == EINVAL ? TORN : -errno;
+	if (n > (ssize_t)TARGET_BYTES_MAX)
+		return -SP_ETOOBIG;
+	err = stat_name(w, it->name, &after);
+	if (err)
+		return err;
+	if (stat_moved(&it->st, &after))
+		return TORN;
+	it->target = malloc((size_t)n + 1);
+	if (!it->target)
+		return -ENOMEM;
+	memcpy(it->target, target, (size_t)n);
+	it->target[n] = '\0';
+	it->target_len = (uint32_t)n;
+	it->xxh = digest_xxh(target, (size_t)n);
+	it->result = READ_SYMLINK;
+	return 0;
+}
+
+/* What a stat tells without an open. Return: 0 (a result, unless it is a file), TORN, -errno. */
+static int look(struct worker *w, struct read_item *it)
+{
+	int err = stat_name(w, it->name, &it->st);
+
+	if (err || S_ISREG(it->st.mode))
+		return err;
+	if (S_ISLNK(it->st.mode))
+		return read_symlink(w, it);
+	it->result = S_ISDIR(it->st.mode) ? READ_DIR : READ_SPECIAL;
+	return 0;
+}
+
+/* Decides one item by plain calls. With @last it was torn before. */
+static void read_one(struct worker *w, struct read_item *it, bool last)
+{
+	for (;; last = true) {
+		int err = look(w, it);
+
+		if (!err && it->result == READ_PENDING)
+			err = read_file(w, it, last);
+		if (err == TORN && !last)
+			continue;
+		if (err)
+			settle_error(it, err == TORN ? -EAGAIN : err);
+		return;
+	}
+}
+
+/* --- groups ---------------------------------------------------------------------------- */
+
+static void clear_item(struct read_item *it)
+{
+	it->result = READ_PENDING;
+	it->err = 0;
+	it->unstable = false;
+	it->form = CONTENT_NONE;
+	it->st = (struct scan_stat){ 0 };
+	it->size = 0;
+	it->xxh = (struct xxh){ 0 };
+	it->hash = (struct sha){ 0 };
+	it->frame = FRAME_NONE;
+	it->target = NULL;
+	it->target_len = 0;
+}
+
+/* The root, once a job: it must not be held while nothing is read, or it could not be unmounted. */
+static int open_root(struct worker *w)
+{
+	if (w->root < 0)
+		w->root = open(w->r->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return w->root < 0 ? -errno : 0;
+}
+
+/* Return: 0 with w->dirfd verified, -SP_EMOVED when it is not the one it was or is gone, -errno. */
+static int open_parent(struct worker *w, const struct read_dir *dir)
+{
+	struct path_ident ident;
+	int err = open_root(w);
+	int fd = err ? err : path_open_beneath(w->root, dir->path, O_PATH | O_DIRECTORY);
+
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV)
+		return -SP_EMOVED;
+	if (fd < 0)
+		return fd;
+	err = path_ident_of(fd, &ident);
+	if (!err && !path_ident_same(&ident, &dir->ident))
+		err = -SP_EMOVED;
+	if (err)
+		close(fd);
+	else
+		w->dirfd = fd;
+	return err;
+}
+
+static void fail_group(struct read_item *items, uint32_t n, int err)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		items[i].result = err == -SP_EMOVED ? READ_MOVED : READ_FAILED;
+		items[i].err = err == -SP_EMOVED ? 0 : err;
+	}
+}
+
+/* Stats every item. Return: how many small files have a slot now, in the order of the items. */
+static unsigned fill_slots(struct worker *w, struct read_item *items, uint32_t n)
+{
+	unsigned char *at = w->slots_area;
+	unsigned n_slots = 0;
+
+	memory_poison(w->slots_area, SLOTS_BYTES);
+	for (uint32_t i = 0; i < n; i++) {
+		struct read_item *it = &items[i];
+		int err;
+
+		if (no_room(w, it)) {
+			it->result = READ_NOROOM;
+			continue;
+		}
+		err = look(w, it);
+		if (err == TORN)
+			continue;
+		if (err)
+			settle_error(it, err);
+		if (it->result != READ_PENDING || it->st.size > SMALL_MAX)
+			continue;
+		w->owner[n_slots] = it;
+		w->slots[n_slots++] = (struct reader_slot){
+			.name = it->name,
+			.buf = at,
+			.want = (uint32_t)it->st.size + 1,
+			.fd = -1,
+		};
+		memory_unpoison(at, it->st.size + 1);
+		at += (it->st.size + SLOT_ALIGN) / SLOT_ALIGN * SLOT_ALIGN;
+	}
+	return n_slots;
+}
+
+/* Marks slots whose file is not the one that was stat'ed, or moved since. */
+static void check_slots(struct worker *w, unsigned n)
+{
+	uint64_t opened = 0, torn = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct reader_slot *s = &w->slots[i];
+		struct read_item *it = w->owner[i];
+		struct scan_stat after = { 0 };
+
+		if (s->fd < 0)
+			continue;
+		opened++;
+		if (s->err)
+			continue;
+		s->err = stat_fd(s->fd, &after);
+		if (!s->err && (s->got != it->st.size || stat_moved(&it->st, &after))) {
+			s->err = TORN;
+			torn++;
+		}
+	}
+	count(&w->r->stats.opened, opened);
+	count(&w->r->stats.torn, torn);
+}
+
+static void finish_slot(struct worker *w, struct reader_slot *s, struct read_item *it)
+{
+	int err;
+
+	if (s->err) {
+		read_one(w, it, s->err == TORN);
+		return;
+	}
+	err = finish_blob(w, it, s->buf, s->got);
+	if (err)
+		settle_error(it, err);
+}
+
+static void read_group(struct worker *w, struct read_item *items, uint32_t n)
+{
+	const struct reader_ops *engine = w->r->engine;
+	unsigned n_slots, next = 0;
+	int err;
+
+	for (uint32_t i = 0; i < n; i++)
+		clear_item(&items[i]);
+	err = open_parent(w, &w->job->dirs[items->dir]);
+	if (err) {
+		fail_group(items, n, err);
+		return;
+	}
+	n_slots = fill_slots(w, items, n);
+	engine->open_all(w->engine, w->dirfd, w->slots, n_slots);
+	engine->read_all(w->engine, w->slots, n_slots);
+	check_slots(w, n_slots);
+	engine->close_all(w->engine, w->slots, n_slots);
+	for (uint32_t i = 0; i < n; i++) {
+		if (next < n_slots && w->owner[next] == &items[i]) {
+			finish_slot(w, &w->slots[next], &items[i]);
+			next++;
+		} else if (items[i].result == READ_PENDING) {
+			if (no_room(w, &items[i]))
+				items[i].result = READ_NOROOM;
+			else
+				read_one(w, &items[i], false);
+		}
+	}
+	close(w->dirfd);
+}
+
+/* --- jobs and threads ------------------------------------------------------------------ */
+
+/* Return: how many items from @ret_first on are this worker's; 0 when none are left. */
+static uint32_t claim(struct read_job *job, uint32_t *ret_first)
+{
+	/* Relaxed: the items were published with the job; this only divides them. */
+	uint32_t first = atomic_load_explicit(&job->next, memory_order_relaxed), end;
+
+	do {
+		if (first >= job->n_items)
+			return 0;
+		end = first + 1;
+		while (end < job->n_items && end - first < READER_GROUP &&
+		       job->items[end].dir == job->items[first].dir)
+			end++;
+	} while (!atomic_compare_exchange_weak_explicit(&job->next, &first, end,
+							memory_order_relaxed,
+							memory_order_relaxed));
+	*ret_first = first;
+	return end - first;
+}
+
+static void work(struct worker *w, struct read_job *job)
+{
+	uint32_t first, n;
+
+	w->job = job;
+	w->root = -1;
+	while ((n = claim(job, &first)))
+		read_group(w, &job->items[first], n);
+	if (w->root >= 0)
+		close(w->root);
+	w->job = NULL;
+}
+
+/* Leaves the job. The last one out ends it: nobody looks at it after done(). */
+static void leave(struct reader *r, struct read_job *job)
+{
+	bool last;
+
+	pthread_mutex_lock(&r->mu);
+	last = !--r->busy;
+	if (last)
+		r->job = NULL;
+	pthread_mutex_unlock(&r->mu);
+	if (last)
+		job->done(job->ctx, job);
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+	struct reader *r = w->r;
+	uint64_t seen = 0;
+
+	for (;;) {
+		struct read_job *job;
+
+		pthread_mutex_lock(&r->mu);
+		while (!(r->job && r->serial != seen) && !r->stop)
+			pthread_cond_wait(&r->wake, &r->mu);
+		job = r->serial != seen ? r->job : NULL;
+		seen = r->serial;
+		if (job)
+			r->busy++;
+		pthread_mutex_unlock(&r->mu);
+		if (!job)
+			return NULL;
+		work(w, job);
+		leave(r, job);
+	}
+}
+
+void reader_submit(struct reader *r, struct read_job *job)
+{
+	atomic_store_explicit(&job->next, 0, memory_order_relaxed);
+	pthread_mutex_lock(&r->mu);
+	r->job = job;
+	r->serial++;
+	if (job->n_items > 1)
+		pthread_cond_broadcast(&r->wake);
+	else
+		pthread_cond_signal(&r->wake);
+	pthread_mutex_unlock(&r->mu);
+}
+
+static void close_engines(struct reader *r)
+{
+	for (unsigned i = 0; i < READER_THREADS; i++) {
+		r->engine->close(r->workers[i].engine);
+		r->workers[i].engine = NULL;
+	}
+}
+
+static int open_engines(struct reader *r, const struct reader_ops *engine)
+{
+	r->engine = engine;
+	for (unsigned i = 0; i < READER_THREADS; i++) {
+		int err = engine->open(&r->workers[i].engine);
+
+		if (err) {
+			close_engines(r);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int choose_engine(struct reader *r, enum reader_engine choice)
+{
+	int err;
+
+	if (choice == READER_THREADS_ENGINE)
+		return open_engines(r, &reader_threads);
+	err = open_engines(r, &reader_uring);
+	if (!err || choice == READER_URING)
+		return err;
+	log_info("reader", "no io_uring here (%s): reading with plain system calls", err_str(err));
+	return open_engines(r, &reader_threads);
+}
+
+static int start_worker(struct reader *r, struct worker *w)
+{
+	int err;
+
+	w->r = r;
+	w->digester = digester_new();
+	w->slots_area = aligned_alloc(SLOT_ALIGN, SLOTS_BYTES);
+	w->big = malloc(BIG_BYTES);
+	if (!w->digester || !w->slots_area || !w->big)
+		return -ENOMEM;
+	err = thread_start(&w->thread, "reader", run, w);
+	w->running = !err;
+	return err;
+}
+
+int reader_start(const char *root, struct chunk_pool *chunks, enum reader_engine choice,
+		 struct reader **ret)
+{
+	struct reader *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	pthread_mutex_init(&r->mu, NULL);
+	pthread_cond_init(&r->wake, NULL);
+	r->engine = &reader_threads;
+	r->chunks = chunks;
+	r->root = strdup(root);
+	err = r->root ? choose_engine(r, choice) : -ENOMEM;
+	for (unsigned i = 0; !err && i < READER_THREADS; i++)
+		err = start_worker(r, &r->workers[i]);
+	if (err) {
+		reader_stop(r);
+		return err;
+	}
+	*ret = r;
+	return 0;
+}
+
+static void stop_worker(struct worker *w)
+{
+	if (w->running)
+		pthread_join(w->thread, NULL);
+	if (w->slots_area)
+		memory_unpoison(w->slots_area, SLOTS_BYTES);
+	free(w->slots_area);
+	free(w->big);
+	digester_free(w->digester);
+}
+
+void reader_stop(struct reader *r)
+{
+	if (!r)
+		return;
+	pthread_mutex_lock(&r->mu);
+	r->stop = true;
+	pthread_cond_broadcast(&r->wake);
+	pthread_mutex_unlock(&r->mu);
+	for (unsigned i = 0; i < READER_THREADS; i++)
+		stop_worker(&r->workers[i]);
+	close_engines(r);
+	pthread_cond_destroy(&r->wake);
+	pthread_mutex_destroy(&r->mu);
+	free(r->root);
+	free(r);
+}
+
+const char *reader_engine_name(const struct reader *r)
+{
+	return r->engine->name;
+}
+
+const struct reader_stats *reader_stats(const struct reader *r)
+{
+	return &r->stats;
+}

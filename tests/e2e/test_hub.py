@@ -1,0 +1,593 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""test_hub.py - the hub as a stranger sees it: `spate serve` and plain HTTP.
+
+usage: test_hub.py SPATE [unittest arguments]
+"""
+import atexit
+import concurrent.futures
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SPATE = None
+WRITER = bytes(range(16))
+
+
+# --- MessagePack and the bulk body, written from docs/PROTOCOL.md --------------------------
+
+def pack(v):
+    if v is None:
+        return b"\xc0"
+    if isinstance(v, bool):
+        return b"\xc3" if v else b"\xc2"
+    if isinstance(v, int):
+        return b"\xd3" + struct.pack(">q", v) if v < 0 else b"\xcf" + struct.pack(">Q", v)
+    if isinstance(v, bytes):
+        return b"\xc5" + struct.pack(">H", len(v)) + v
+    return b"\xdc" + struct.pack(">H", len(v)) + b"".join(pack(x) for x in v)
+
+
+def unpack_all(data):
+    at, out = 0, []
+
+    def one():
+        nonlocal at
+        c = data[at]
+        at += 1
+        if c < 0x80:
+            return c
+        if 0x90 <= c <= 0x9f:
+            return [one() for _ in range(c & 15)]
+        if c in (0xc0, 0xc2, 0xc3):
+            return {0xc0: None, 0xc2: False, 0xc3: True}[c]
+        if c >= 0xe0:
+            return c - 256
+        fmt = {0xcc: ">B", 0xcd: ">H", 0xce: ">I", 0xcf: ">Q", 0xd0: ">b", 0xd1: ">h",
+               0xd2: ">i", 0xd3: ">q", 0xc4: ">B", 0xc5: ">H", 0xdc: ">H"}[c]
+        (n,) = struct.unpack_from(fmt, data, at)
+        at += struct.calcsize(fmt)
+        if c in (0xc4, 0xc5):
+            at += n
+            return data[at - n:at]
+        return [one() for _ in range(n)] if c == 0xdc else n
+
+    while at < len(data):
+        out.append(one())
+    return out
+
+
+def sha(data):
+    return hashlib.sha256(data).digest()
+
+
+def frame(data, named=None):
+    return struct.pack("<II", 0x314d5246, len(data)) + (named or sha(data)) + data
+
+
+def read_text(path):
+    with open(path) as f:
+        return f.read()
+
+
+class Bulk:
+    def __init__(self, seq, base=None, flags=2, epoch=1, writer=WRITER):
+        self.head = [writer, epoch, seq, base, flags]
+        self.changes, self.frames = [], b""
+
+    def put(self, path, data, expect=None, size=None, form=1, hash=None, inline=True):
+        at = len(self.frames) if inline else None
+        if inline:
+            self.frames += frame(data, hash)
+        self.changes.append([1, path, expect, 0o644, 1, len(data) if size is None else size,
+                             form, hash or sha(data), at, 0])
+        return self
+
+    def mkdir(self, path):
+        self.changes.append([2, path, None, 0o755, 1])
+        return self
+
+    def delete(self, path):
+        self.changes.append([4, path, None])
+        return self
+
+    def bytes(self):
+        meta = pack(self.head + [len(self.changes)]) + b"".join(map(pack, self.changes))
+        return struct.pack("<IIIIQ", 0x4b4c4253, 1, 0, len(meta), len(self.frames)) + \
+            meta + self.frames
+
+
+class Hub:
+    def __init__(self, data=None, args=(), env=None):
+        self.tmp = None if data else tempfile.mkdtemp()
+        if self.tmp:
+            atexit.register(shutil.rmtree, self.tmp, ignore_errors=True)
+        self.data = data or os.path.join(self.tmp, "hub")
+        self.proc = subprocess.Popen(
+            [SPATE, "serve", "--data", self.data, "--listen", "127.0.0.1:0", *args],
+            stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+        line = self.proc.stdout.readline()
+        found = re.fullmatch(r"ready http://127\.0\.0\.1:(\d+)\n", line)
+        assert found, f"not a ready line: {line!r}"
+        self.port = int(found[1])
+        token = os.path.join(self.data, "admin.token")
+        self.token = read_text(token).strip() if os.path.exists(token) else ""
+
+    def ask(self, method, path, body=None, headers=None, token=True):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        h = {"Spate-Protocol": "1", **(headers or {})}
+        if token:
+            h["Authorization"] = "Bearer " + self.token
+        try:
+            c.request(method, path, body=body, headers=h)
+            r = c.getresponse()
+            return r.status, r.headers, r.read()
+        finally:
+            c.close()
+
+    def commit(self, bulk, ws="w"):
+        return self.ask("POST", f"/v1/workspaces/{ws}/bulk", bulk.bytes())
+
+    def raw(self, data):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as s:
+            s.sendall(data)
+            out = b""
+            while chunk := s.recv(65536):
+                out += chunk
+        head, _, body = out.partition(b"\r\n\r\n")
+        return int(head.split()[1]), body
+
+    def stop(self):
+        self.proc.send_signal(signal.SIGTERM)
+        code = self.proc.wait(30)
+        self.proc.stdout.close()
+        return code
+
+
+class HubTest(unittest.TestCase):
+    def setUp(self):
+        self.hub = Hub()
+        self.addCleanup(self.end)
+
+    def end(self):
+        if self.hub.proc.poll() is None:
+            self.assertEqual(self.hub.stop(), 0)
+
+    def refused(self, reply, status, code, field=None):
+        self.assertEqual(reply[0], status, reply[-1])
+        error = json.loads(reply[-1])
+        self.assertEqual(error["code"], code, error)
+        self.assertTrue(error["message"])
+        if field:
+            self.assertEqual(error["field"], field, error)
+        return error
+
+    def applied(self, reply):
+        self.assertEqual(reply[0], 200, reply[2])
+        return unpack_all(reply[2])
+
+
+class Commits(HubTest):
+    def test_a_commit_comes_back_exactly(self):
+        big = os.urandom(300_000)
+        b = Bulk(1).mkdir(b"d").put(b"d/f", b"hello").put(b"d/\xff\n", big).put(b"e", b"")
+        self.assertEqual(self.applied(self.hub.commit(b)), [[1, 0]])
+        rows = self.applied(self.hub.ask("GET", "/v1/workspaces/w/manifest"))
+        self.assertEqual(rows[0], [1])
+        self.assertEqual(rows[-1], [False])
+        self.assertEqual([e[1] for e in rows[1:-1]], [b"d", b"d/f", b"d/\xff\n", b"e"])
+        wanted = pack([1, 3]) + b"".join(pack([e[8], e[1].split(b"/")[-1]])
+                                         for e in rows[1:-1] if e[0] == 1)
+        got = self.hub.ask("POST", "/v1/workspaces/w/fetch", wanted)
+        self.assertEqual(got[2], frame(b"hello") + frame(big) + frame(b""))
+        path = "/v1/workspaces/w/file?path=d%2F%FF%0A"
+        self.assertEqual(self.hub.ask("GET", path)[2], big)
+        part = self.hub.ask("GET", path, headers={"Range": "bytes=100-299"})
+        self.assertEqual((part[0], part[2]), (206, big[100:300]))
+        self.assertEqual(part[1]["Content-Range"], "bytes 100-299/300000")
+        self.refused(self.hub.ask("GET", path, headers={"Range": "bytes=300000-"}), 416,
+                     "BAD_RANGE")
+        self.assertEqual(self.hub.ask("GET", "/v1/blobs/" + sha(big).hex())[2], big)
+        self.assertEqual(self.hub.ask("GET", "/v1/workspaces/w/file?path=e")[2], b"")
+
+    def test_large_files_are_lists_of_chunks_sent_ahead(self):
+        chunks = [os.urandom(1 << 20), os.urandom(1 << 20), os.urandom(12345)]
+        data = b"".join(chunks)
+        listing = b"spate-list-1\n" + b"".join(sha(c) + struct.pack("<I", len(c))
+                                               for c in chunks)
+        sent = b"".join(map(frame, chunks))
+        r = self.hub.ask("POST", "/v1/blobs", sent)
+        self.assertEqual(json.loads(r[2]), {"stored": 3, "existing": 0})
+        r = self.hub.ask("POST", "/v1/blobs", sent)
+        self.assertEqual(json.loads(r[2]), {"stored": 0, "existing": 3})
+        self.applied(self.hub.commit(Bulk(1).put(b"f", listing, size=len(data), form=2)))
+        self.assertEqual(self.hub.ask("GET", "/v1/workspaces/w/file?path=f")[2], data)
+        for a, b in ((1 << 20, (1 << 20) + 9), (1048570, 2097160), (2097152, 2109496)):
+            r = self.hub.ask("GET", "/v1/workspaces/w/file?path=f",
+                             headers={"Range": f"bytes={a}-{b}"})
+            self.assertEqual(r[2], data[a:b + 1])
+
+    def test_H2_a_repeated_commit_has_the_first_answer_and_another_body_is_refused(self):
+        first = self.hub.commit(Bulk(1).put(b"a", b"1"))
+        again = self.hub.commit(Bulk(1).put(b"a", b"1"))
+        self.assertEqual(first[2], again[2])
+        self.refused(self.hub.commit(Bulk(1).put(b"a", b"2")), 422, "COMMIT_ID_REUSED")
+        self.assertEqual(json.loads(self.hub.ask("GET", "/v1/workspaces/w")[2])["version"], 1)
+
+    def test_H1_of_commits_on_one_base_exactly_one_wins(self):
+        self.applied(self.hub.commit(Bulk(1).put(b"a", b"0")))
+
+        def one(i):
+            return self.hub.commit(Bulk(1, base=1, flags=1, writer=bytes([i] * 16))
+                                   .put(b"a", b"%d" % i))
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            replies = list(pool.map(one, range(1, 17)))
+        self.assertEqual([r[0] for r in replies].count(200), 1)
+        for r in replies:
+            if r[0] != 200:
+                e = self.refused(r, 409, "CONCURRENT_MODIFICATION")
+                self.assertEqual((e["expected"], e["actual"]), (1, 2))
+
+    def test_an_atomic_commit_with_a_refusal_changes_nothing(self):
+        self.applied(self.hub.commit(Bulk(1).put(b"a", b"0")))
+        e = self.refused(self.hub.commit(Bulk(1, flags=1, writer=b"x" * 16).put(b"b", b"1")
+                                         .put(b"a", b"1", expect=0)), 409, "REJECTED")
+        self.assertEqual(e["rejected"],
+                         [{"index": 1, "code": "conflict", "rev": 1, "type": 1}])
+        self.assertEqual(self.hub.ask("GET", "/v1/workspaces/w/file?path=b")[0], 404)
+
+    def test_an_unknown_workspace_is_named_with_its_neighbours(self):
+        for name in ("alpha", "alphb", "omega"):
+            self.applied(self.hub.commit(Bulk(1).put(b"a", b"0"), name))
+        for r in (self.hub.ask("GET", "/v1/workspaces/alpah"),
+                  self.hub.commit(Bulk(2, flags=0).put(b"a", b"1"), "alpah")):
+            e = self.refused(r, 404, "WORKSPACE_NOT_FOUND", "workspace")
+            self.assertEqual(sorted(e["closest"]), ["alpha", "alphb"])
+
+    def test_H9_the_manifest_hash_does_not_depend_on_the_order_of_pushes(self):
+        self.applied(self.hub.commit(Bulk(1).put(b"a", b"1").put(b"b", b"2"), "one"))
+        self.applied(self.hub.commit(Bulk(1).put(b"b", b"2"), "two"))
+        self.applied(self.hub.commit(Bulk(2).put(b"a", b"1"), "two"))
+        hashes = [json.loads(self.hub.ask("GET", f"/v1/workspaces/{w}/manifest-hash")[2])
+                  for w in ("one", "two")]
+        self.assertEqual(hashes[0]["hash"], hashes[1]["hash"])
+        old = json.loads(self.hub.ask("GET", "/v1/workspaces/two/manifest-hash?at=1")[2])
+        self.assertNotEqual(old["hash"], hashes[1]["hash"])
+
+    def test_pages_and_log(self):
+        b = Bulk(1)
+        for i in range(2500):
+            b.put(b"f%04d" % i, b"%d" % i)
+        self.applied(self.hub.commit(b))
+        names, after = [], ""
+        while True:
+            rows = self.applied(self.hub.ask(
+                "GET", f"/v1/workspaces/w/manifest?at=1&limit=1000{after}"))
+            names += [e[1] for e in rows[1:-1]]
+            if not rows[-1][0]:
+                break
+            after = "&after=" + names[-1].decode()
+        self.assertEqual(names, [b"f%04d" % i for i in range(2500)])
+        self.applied(self.hub.commit(Bulk(2).delete(b"f0000")))
+        log = json.loads(self.hub.ask("GET", "/v1/workspaces/w/log?limit=1")[2])
+        self.assertEqual([v["version"] for v in log["versions"]], [2])
+        self.assertTrue(log["more"])
+        log = json.loads(self.hub.ask("GET", "/v1/workspaces/w/log?before=2")[2])
+        self.assertEqual([v["puts"] for v in log["versions"]], [2500])
+        self.refused(self.hub.ask("GET", "/v1/workspaces/w/manifest?at=9"), 404,
+                     "VERSION_NOT_FOUND", "at")
+
+    def test_many_bodies_at_once_stay_within_memory(self):
+        def one(i):
+            b = Bulk(1, writer=bytes([i] * 16))
+            for k in range(8):
+                b.put(b"f%d-%d" % (i, k), os.urandom(1 << 20))
+            return self.hub.commit(b)[0]
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            codes = list(pool.map(one, range(1, 41)))
+        self.assertIn(200, codes)
+        self.assertLessEqual(set(codes), {200, 503})
+        status = read_text(f"/proc/{self.hub.proc.pid}/status")
+        peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+        print(f"    40 bodies of 8 MiB, 12 at once: {codes.count(200)} applied, "
+              f"peak {peak // 1024} MiB")
+        maps = read_text(f"/proc/{self.hub.proc.pid}/maps")
+        if "libasan" not in maps and "libtsan" not in maps:
+            self.assertLess(peak, 128 * 1024)
+
+
+class BadInput(HubTest):
+    def test_X4_bulk_bodies_that_lie(self):
+        good = Bulk(1).put(b"a", b"hello").bytes()
+        url = "/v1/workspaces/w/bulk"
+
+        def send(body):
+            return self.hub.ask("POST", url, body)
+        self.refused(send(b"garbage"), 400, "MALFORMED", "magic")
+        self.refused(send(good[:-1]), 400, "BAD_LENGTH", "meta_bytes")
+        self.refused(send(good + b"x"), 400, "BAD_LENGTH", "meta_bytes")
+        self.refused(send(good[:12] + b"\xff\xff\xff\xff" + good[16:]), 400, "BAD_LENGTH")
+        self.refused(send(good[:4] + b"\2" + good[5:]), 400, "PROTOCOL_UNSUPPORTED", "version")
+        flipped = bytearray(good)
+        flipped[-1] ^= 1
+        self.refused(send(bytes(flipped)), 400, "HASH_MISMATCH", "frames[0]")
+        for path in (b"/a", b"../a", b"a//b", b"a/", b"", b"a\0b", b"."):
+            self.refused(send(Bulk(1).put(path, b"x").bytes()), 400, "MALFORMED",
+                         "changes[0].path")
+        b = Bulk(1).put(b"a", b"x")
+        b.changes[0][3] = 0o17777
+        self.refused(send(b.bytes()), 400, "MALFORMED", "changes[0].mode")
+        b = Bulk(1).put(b"a", b"x")
+        b.changes[0][8] = 7
+        self.refused(send(b.bytes()), 400, "MALFORMED", "changes[0].frame")
+        self.refused(send(Bulk(1).put(b"a", b"xyz", size=4).bytes()), 422, "MANIFEST_INVALID",
+                     "changes[0].size")
+        b = Bulk(1).put(b"a", b"x")
+        b.head.append(2)
+        meta = pack(b.head) + pack(b.changes[0])
+        self.refused(send(struct.pack("<IIIIQ", 0x4b4c4253, 1, 0, len(meta), len(b.frames)) +
+                          meta + b.frames), 400, "MALFORMED")
+        self.refused(send(Bulk(1).put(b"a", b"x").put(b"a", b"y").bytes()), 422,
+                     "MANIFEST_INVALID")
+        self.refused(send(Bulk(1).put(b"a", b"x").put(b"a/b", b"y").bytes()), 422,
+                     "MANIFEST_INVALID")
+        e = self.refused(send(Bulk(1).put(b"ok", b"x").put(b"a", b"xyz", inline=False).bytes()),
+                         422, "MANIFEST_INVALID")
+        self.assertEqual(e["missing"], [{"index": 1, "hash": sha(b"xyz").hex()}])
+        self.assertEqual(self.hub.ask("GET", "/v1/workspaces/w")[0], 404)
+        self.applied(self.hub.ask("POST", url, good))
+
+    def test_every_cut_of_a_body_is_refused(self):
+        good = Bulk(1).mkdir(b"d").put(b"d/a", b"hello").delete(b"x").bytes()
+        for n in range(len(good)):
+            r = self.hub.ask("POST", "/v1/workspaces/w/bulk", good[:n])
+            self.assertEqual(r[0], 400, n)
+            json.loads(r[2])
+        self.assertEqual(self.hub.ask("GET", "/v1/workspaces/w")[0], 404)
+
+    def test_H7_blobs_with_a_wrong_hash_store_nothing(self):
+        self.refused(self.hub.ask("POST", "/v1/blobs", frame(b"good") + frame(b"x", sha(b"y"))),
+                     400, "HASH_MISMATCH", "frames[1]")
+        self.refused(self.hub.ask("GET", "/v1/blobs/" + sha(b"good").hex()), 404, "NOT_FOUND")
+        self.refused(self.hub.ask("POST", "/v1/blobs", frame(b"good")[:-1]), 400, "MALFORMED",
+                     "frames[0]")
+
+    def test_lengths_that_contradict_each_other(self):
+        head = b"POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + \
+            self.hub.token.encode() + b"\r\nConnection: close\r\n"
+        body = frame(b"a")
+        n = len(body)
+        for lines in (b"", b"Content-Length: 0\r\n", b"Content-Length: x\r\n",
+                      b"Content-Length: -1\r\n", b"Content-Length: 99999999999999999999999\r\n",
+                      b"Content-Length: %d\r\nContent-Length: %d\r\n" % (n, n + 1),
+                      b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n" % n,
+                      b"Transfer-Encoding: chunked\r\n"):
+            sent = b"5\r\nhello\r\n0\r\n\r\n" if b"chunked" in lines else b""
+            self.refused(self.hub.raw(head + lines + b"\r\n" + sent), 400, "BAD_LENGTH")
+
+    def test_what_the_http_library_refuses_is_json_too(self):
+        for request in (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200000 + b"\r\n\r\n",
+                        b"GET /" + b"a" * 200000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+                        b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n",
+                        b"GET /healthz HTTP/7.0\r\nHost: x\r\n\r\n"):
+            status, body = self.hub.raw(request)
+            self.assertGreaterEqual(status, 400)
+            self.assertIn("code", json.loads(body))
+
+    def test_limits_are_refused_not_cut(self):
+        e = self.refused(self.hub.ask("POST", "/v1/blobs", b"x" * ((32 << 20) + 1)), 413, "LIMIT")
+        self.assertEqual((e["limit"], e["max"]), ("body", 32 << 20))
+        self.applied(self.hub.commit(Bulk(1).put(b"a", b"x")))
+        item = pack([sha(b"none")])
+        self.refused(self.hub.ask("POST", "/v1/workspaces/w/fetch",
+                                  pack([1, 4097]) + item * 4097), 413, "LIMIT", "n")
+        self.refused(self.hub.ask("POST", "/v1/workspaces/w/fetch", pack([1, 1]) + item), 404,
+                     "NOT_FOUND", "items[0]")
+        blobs = [os.urandom(1 << 20) for _ in range(9)]
+        for b in blobs:
+            self.hub.ask("POST", "/v1/blobs", frame(b))
+        items = b"".join(pack([sha(b)]) for b in blobs)
+        self.refused(self.hub.ask("POST", "/v1/workspaces/w/fetch", pack([1, 9]) + items), 413,
+                     "LIMIT", "items")
+        self.refused(self.hub.ask("POST", "/v1/workspaces/w/fetch", b"\xdd\xff\xff\xff\xff"),
+                     400, "MALFORMED")
+        self.refused(self.hub.commit(Bulk(1, epoch=2).mkdir(b"x" * 256)), 400, "MALFORMED")
+
+    def test_routes_methods_and_names(self):
+        ask = self.hub.ask
+        self.refused(ask("GET", "/nothing"), 404, "NOT_FOUND")
+        self.refused(ask("GET", "/v1/workspaces/w/nothing"), 404, "NOT_FOUND")
+        self.refused(ask("DELETE", "/v1/workspaces/w"), 405, "METHOD_NOT_ALLOWED")
+        self.refused(ask("GET", "/v1/workspaces/w/bulk"), 405, "METHOD_NOT_ALLOWED")
+        self.refused(ask("GET", "/v1/workspaces/-w"), 400, "BAD_REQUEST", "workspace")
+        self.refused(ask("GET", "/v1/workspaces/" + "w" * 65), 400, "BAD_REQUEST", "workspace")
+        self.refused(ask("GET", "/v1/blobs/abc"), 400, "BAD_REQUEST", "hash")
+        self.refused(ask("GET", "/v1/workspaces/w/file?path=../x"), 400, "BAD_REQUEST", "path")
+        self.refused(ask("GET", "/v1/workspaces/w/manifest?limit=0"), 400, "BAD_REQUEST", "limit")
+        self.refused(ask("GET", "/healthz", headers={"Spate-Protocol": "2"}), 400,
+                     "PROTOCOL_UNSUPPORTED", "Spate-Protocol")
+
+    def test_no_token_no_entry(self):
+        for path in ("/metrics", "/v1/workspaces/w", "/nothing"):
+            r = self.hub.ask("GET", path, token=False)
+            self.refused(r, 401, "UNAUTHORIZED")
+            self.assertIn("Bearer", r[1]["WWW-Authenticate"])
+        wrong = {"Authorization": "Bearer " + "0" * 64}
+        self.refused(self.hub.ask("GET", "/metrics", headers=wrong, token=False), 401,
+                     "UNAUTHORIZED")
+        for path in ("/healthz", "/readyz"):
+            self.assertEqual(json.loads(self.hub.ask("GET", path, token=False)[2]),
+                             {"status": "ok"})
+        mode = os.stat(os.path.join(self.hub.data, "admin.token")).st_mode
+        self.assertEqual(mode & 0o777, 0o600)
+
+
+class Service(HubTest):
+    def counted(self, route, code):
+        text = self.hub.ask("GET", "/metrics")[2].decode()
+        found = re.search(rf'spate_hub_requests_total{{route="{route}",code="{code}"}} (\d+)',
+                          text)
+        return int(found[1]) if found else 0
+
+    def test_requests_are_counted_by_route_and_code(self):
+        self.applied(self.hub.commit(Bulk(1).put(b"a", b"x")))
+        self.applied(self.hub.commit(Bulk(2).put(b"a", b"y")))
+        self.hub.ask("POST", "/v1/workspaces/w/bulk", b"garbage")
+        self.assertEqual(self.counted("bulk", 200), 2)
+        self.assertEqual(self.counted("bulk", 400), 1)
+        text = self.hub.ask("GET", "/metrics")[2].decode()
+        self.assertIn("spate_hub_versions_total 2", text)
+        self.assertIn("spate_hub_commit_duration_seconds_count 2", text)
+        self.assertIn("spate_build_info", text)
+
+    def test_acknowledged_versions_survive_kill_9(self):
+        for i in range(1, 21):
+            self.applied(self.hub.commit(Bulk(i).put(b"f%d" % i, b"%d" % i)))
+        data = self.hub.data
+        self.hub.proc.kill()
+        self.hub.proc.wait()
+        self.hub.proc.stdout.close()
+        again = Hub(data)
+        try:
+            for i in range(1, 21):
+                r = again.ask("GET", f"/v1/workspaces/w/file?path=f{i}")
+                self.assertEqual(r[2], b"%d" % i)
+        finally:
+            self.assertEqual(again.stop(), 0)
+
+    def test_sigterm_finishes_what_is_in_flight(self):
+        done = []
+
+        def writer(i):
+            seq = 0
+            while True:
+                seq += 1
+                try:
+                    r = self.hub.commit(Bulk(seq, writer=bytes([i] * 16))
+                                        .put(b"%d-%d" % (i, seq), b"x" * 5000))
+                except (OSError, http.client.HTTPException):
+                    return
+                if r[0] != 200:
+                    return
+                done.append((i, seq))
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for i in range(1, 9):
+                pool.submit(writer, i)
+            time.sleep(0.5)
+            self.assertEqual(self.hub.stop(), 0)
+        again = Hub(self.hub.data)
+        try:
+            rows = []
+            after = ""
+            while not rows or rows[-1][0]:
+                got = unpack_all(again.ask("GET", "/v1/workspaces/w/manifest" + after)[2])
+                rows += got[1:]
+                after = "?after=" + got[-2][1].decode()
+            there = {e[1] for e in rows if len(e) > 1}
+            self.assertLessEqual({b"%d-%d" % d for d in done}, there)
+            self.assertTrue(done)
+        finally:
+            again.stop()
+
+    def test_sigterm_does_not_wait_for_idle_or_half_sent_requests(self):
+        idle = socket.create_connection(("127.0.0.1", self.hub.port))
+        half = socket.create_connection(("127.0.0.1", self.hub.port))
+        half.sendall(b"POST /v1/blobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " +
+                     self.hub.token.encode() + b"\r\nContent-Length: 100000\r\n\r\nabc")
+        time.sleep(0.2)
+        self.assertEqual(self.hub.stop(), 0)
+        idle.close()
+        half.close()
+
+
+class Failpoints(unittest.TestCase):
+    """Needs a build with -Dfault=true."""
+
+    def start(self, spec):
+        try:
+            return Hub(env={"SPATE_FAIL": spec})
+        except AssertionError:
+            self.skipTest("failpoints are not compiled in")
+
+    def test_H2_a_reply_that_was_lost_is_given_again(self):
+        hub = self.start("hub_replied:EIO@1")
+        bulk = Bulk(1).put(b"a", b"x")
+        with self.assertRaises((OSError, http.client.HTTPException)):
+            hub.commit(bulk)
+        r = hub.commit(bulk)
+        self.assertEqual((r[0], unpack_all(r[2])), (200, [[1, 0]]))
+        self.assertEqual(hub.stop(), 0)
+
+    def test_a_body_that_fails_inside_the_hub_changes_nothing(self):
+        hub = self.start("hub_body_read:EIO@1,hub_body_read:ENOSPC@2")
+        bulk = Bulk(1).put(b"a", b"x")
+        self.assertEqual(hub.commit(bulk)[0], 500)
+        r = hub.commit(bulk)
+        self.assertEqual((r[0], json.loads(r[2])["code"]), (507, "DISK_FULL"))
+        self.assertEqual(unpack_all(hub.commit(bulk)[2]), [[1, 0]])
+        self.assertEqual(hub.stop(), 0)
+
+
+class Starting(unittest.TestCase):
+    def run_serve(self, *args):
+        p = subprocess.run([SPATE, "serve", *args], capture_output=True, text=True, timeout=30)
+        self.assertEqual(p.stdout, "")
+        self.assertEqual(len(p.stderr.strip().splitlines()), 1, p.stderr)
+        return p.returncode, p.stderr
+
+    def test_bad_addresses_and_flags_are_usage_errors(self):
+        with tempfile.TemporaryDirectory() as d:
+            for args in (("--listen", "nonsense"), ("--listen", "127.0.0.1:99999"),
+                         ("--listen", "0.0.0.0:0", "--auth", "none"), ("--auth", "some"),
+                         ("--listen", "0.0.0.0:0"), ("--listen", "example.org:80")):
+                self.assertEqual(self.run_serve("--data", d, *args)[0], 2, args)
+            self.assertEqual(os.listdir(d), [])
+
+    def test_a_second_hub_on_the_directory_exits_9(self):
+        hub = Hub()
+        code, text = self.run_serve("--data", hub.data, "--listen", "127.0.0.1:0")
+        self.assertEqual(code, 9)
+        self.assertIn(str(hub.proc.pid), text)
+        self.assertEqual(hub.stop(), 0)
+
+    def test_another_format_and_foreign_directories_are_refused(self):
+        with tempfile.TemporaryDirectory() as d:
+            with open(d + "/format", "w") as f:
+                f.write("spate-hub 2\n")
+            code, text = self.run_serve("--data", d, "--listen", "127.0.0.1:0")
+            self.assertEqual(code, 1)
+            self.assertIn("spate-hub 2", text)
+            self.assertIn("spate-hub 1", text)
+        with tempfile.TemporaryDirectory() as d:
+            open(d + "/thesis.txt", "w").close()
+            self.assertEqual(self.run_serve("--data", d, "--listen", "127.0.0.1:0")[0], 1)
+
+    def test_a_taken_port_is_one_clear_line(self):
+        hub = Hub()
+        with tempfile.TemporaryDirectory() as d:
+            code, text = self.run_serve("--data", d, "--listen", f"127.0.0.1:{hub.port}")
+        self.assertEqual(code, 1)
+        self.assertIn("cannot listen", text)
+        hub.stop()
+
+    def test_without_authentication_on_loopback(self):
+        hub = Hub(args=("--auth", "none"))
+        self.assertEqual(hub.ask("GET", "/metrics", token=False)[0], 200)
+        self.assertFalse(os.path.exists(hub.data + "/admin.token"))
+        self.assertEqual(hub.stop(), 0)
+
+
+if __name__ == "__main__":
+    SPATE = os.path.abspath(sys.argv.pop(1))
+    unittest.main(verbosity=2)
