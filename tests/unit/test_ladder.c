@@ -1,0 +1,1535 @@
+// SPDX-License-Identifier: MIT
+/*
+ * test_ladder.c - the ladder against a model of the disk, of inotify and of a remote.
+ *
+ * The model keeps inodes with one-letter names, watches that belong to inodes, and one bounded
+ * event queue that overflows. Visits, listings (page by page, while the disk changes), uploads of
+ * dirty paths and the expiry of limbo happen at moments a seeded generator picks. "Remote" is what
+ * copying the disk at every dirty path gives: at rest it must equal the tree.
+ */
+#include "watcher/ladder.h"
+
+#include "tests/check.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+#define INODES 96
+#define ROOT 0
+#define OUTSIDE 1 /* a directory of the same file system that is not watched */
+#define NAMES 5
+#define DEPTH 5
+#define PATHS 4096
+#define QUEUE 512
+#define DIRTY 4096
+#define JOBS 3
+#define EPOCHS 4096
+#define COOKIE_WD 1000000
+#define STALE UINT32_MAX
+
+struct inode {
+	bool used, linked, dir;
+	int parent;
+	char name;
+	uint32_t content, stat; /* numbers that grow; a lone CLOSE_WRITE leaves stat alone */
+	int wd, opens;
+	int bind;               /* slot of a directory mounted here, or -1 */
+	int open_err;
+};
+
+struct known {
+	char path[DEPTH + 4];
+	bool dir;
+	uint32_t content, stat;
+};
+
+struct kevent {
+	int wd;
+	uint32_t mask;
+	char name[8];
+};
+
+struct record {
+	uint64_t serial;
+	char name;
+	unsigned epoch;
+};
+
+struct list_job {
+	bool used, stat;
+	uint64_t serial, number;
+	int slot;
+	int at;     /* next name */
+	char after; /* last name of the page before, or 0 */
+	int err;
+	struct scan_page *page; /* read, not delivered */
+};
+
+static struct model {
+	struct inode in[INODES];
+	struct kevent queue[QUEUE + 1]; /* one more for the overflow itself */
+	size_t n_queue, queue_max;
+	int next_wd;
+	uint32_t clock;
+	struct known remote[PATHS];
+	size_t n_remote;
+	char ids[PATHS][DEPTH + 4];
+	size_t n_ids;
+	struct record dirty[DIRTY];
+	size_t n_dirty;
+	struct list_job jobs[JOBS];
+	long holds[EPOCHS];
+	unsigned epoch, cookie_epoch;
+	bool cookie_seen;
+	struct tree *tree;
+	struct ladder *ladder;
+	uint64_t now;
+	uint64_t seed;
+	int skips, last_skip, root_lost, absents, dirties;
+	bool lone_writes;
+} m;
+
+/* What happened, for one seed: LADDER_SEED=n test_ladder. */
+static void __attribute__((format(printf, 1, 2))) trace(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!getenv("LADDER_SEED"))
+		return;
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+static uint32_t rnd(uint32_t n)
+{
+	m.seed = m.seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(m.seed >> 33) % n;
+}
+
+/* --- the disk ---------------------------------------------------------------------------- */
+
+static int lookup(int dir, char name)
+{
+	for (int i = 2; i < INODES; i++)
+		if (m.in[i].used && m.in[i].linked && m.in[i].parent == dir && m.in[i].name == name)
+			return i;
+	return -1;
+}
+
+static bool below(int slot, int top)
+{
+	while (slot >= 0 && slot != top)
+		slot = m.in[slot].linked ? m.in[slot].parent : -1;
+	return slot == top;
+}
+
+static int depth(int slot)
+{
+	int n = 0;
+
+	for (; m.in[slot].parent >= 0; slot = m.in[slot].parent)
+		n++;
+	return n;
+}
+
+static int height(int slot)
+{
+	int best = 0;
+
+	for (int i = 2; i < INODES; i++)
+		if (m.in[i].used && m.in[i].linked && i != slot && below(i, slot) &&
+		    depth(i) - depth(slot) > best)
+			best = depth(i) - depth(slot);
+	return best;
+}
+
+static bool empty(int slot)
+{
+	return height(slot) == 0;
+}
+
+static void queue_put(int wd, uint32_t mask, const char *name)
+{
+	struct kevent e = { .wd = wd, .mask = mask }, *tail = &m.queue[m.n_queue ? m.n_queue - 1 : 0];
+
+	snprintf(e.name, sizeof(e.name), "%s", name);
+	if (m.n_queue && !memcmp(tail, &e, sizeof(e)))
+		return;
+	if (m.n_queue >= m.queue_max) {
+		if (m.n_queue && tail->mask == IN_Q_OVERFLOW)
+			return;
+		e = (struct kevent){ .wd = -1, .mask = IN_Q_OVERFLOW };
+	}
+	m.queue[m.n_queue++] = e;
+}
+
+static void emit(int slot, uint32_t mask, char name)
+{
+	char text[2] = { name, '\0' };
+
+	if (slot >= 0 && m.in[slot].wd >= 0)
+		queue_put(m.in[slot].wd, mask, text);
+}
+
+static void inode_gone(int slot)
+{
+	struct inode *in = &m.in[slot];
+
+	if (in->linked || in->opens)
+		return;
+	emit(slot, IN_DELETE_SELF, '\0');
+	emit(slot, IN_IGNORED, '\0');
+	in->wd = -1;
+	in->used = false;
+}
+
+static uint32_t isdir(int slot)
+{
+	return m.in[slot].dir ? IN_ISDIR : 0;
+}
+
+static int disk_make(int dir, char name, bool is_dir)
+{
+	for (int i = 2; i < INODES; i++) {
+		if (m.in[i].used)
+			continue;
+		m.clock++;
+		m.in[i] = (struct inode){ .used = true, .linked = true, .dir = is_dir, .parent = dir,
+					  .name = name, .content = m.clock, .stat = m.clock,
+					  .wd = -1, .bind = -1 };
+		trace("disk: make %d at %d/%c", i, dir, name);
+		emit(dir, IN_CREATE | isdir(i), name);
+		if (!is_dir)
+			emit(dir, IN_CLOSE_WRITE, name);
+		return i;
+	}
+	return -1;
+}
+
+static void disk_write(int slot, bool lone)
+{
+	trace("disk: write %d%s", slot, lone ? " through mmap" : "");
+	m.in[slot].content = ++m.clock;
+	if (!lone) {
+		m.in[slot].stat = m.clock;
+		emit(m.in[slot].parent, IN_MODIFY, m.in[slot].name);
+	}
+	emit(m.in[slot].parent, IN_CLOSE_WRITE, m.in[slot].name);
+}
+
+static void disk_remove(int slot)
+{
+	int dir = m.in[slot].parent;
+	uint32_t mask = IN_DELETE | isdir(slot);
+
+	trace("disk: remove %d at %d/%c", slot, dir, m.in[slot].name);
+	m.in[slot].linked = false;
+	inode_gone(slot);
+	emit(dir, mask, m.in[slot].name);
+}
+
+static void disk_remove_all(int slot)
+{
+	for (int i = 2; i < INODES; i++)
+		if (m.in[i].used && m.in[i].linked && m.in[i].parent == slot)
+			disk_remove_all(i);
+	disk_remove(slot);
+}
+
+static void disk_moved(int slot, int from, char from_name)
+{
+	trace("disk: move %d from %d/%c to %d/%c", slot, from, from_name, m.in[slot].parent,
+	      m.in[slot].name);
+	m.in[slot].stat = ++m.clock; /* its ctime */
+	emit(from, IN_MOVED_FROM | isdir(slot), from_name);
+	emit(m.in[slot].parent, IN_MOVED_TO | isdir(slot), m.in[slot].name);
+}
+
+/* Return: whether it was possible. */
+static bool disk_rename(int slot, int dir, char name)
+{
+	struct inode *in = &m.in[slot];
+	int from = in->parent, over = lookup(dir, name);
+	char from_name = in->name;
+
+	if (over == slot || below(dir, slot))
+		return false;
+	if (over >= 0 && (m.in[over].dir != in->dir || (in->dir && !empty(over))))
+		return false;
+	if (over >= 0)
+		m.in[over].linked = false;
+	in->parent = dir;
+	in->name = name;
+	disk_moved(slot, from, from_name);
+	if (over >= 0)
+		inode_gone(over);
+	if (in->dir)
+		emit(slot, IN_MOVE_SELF, '\0');
+	return true;
+}
+
+static bool disk_exchange(int a, int b)
+{
+	struct inode *x = &m.in[a], *y = &m.in[b], was = *x;
+
+	if (below(a, b) || below(b, a))
+		return false;
+	x->parent = y->parent;
+	x->name = y->name;
+	y->parent = was.parent;
+	y->name = was.name;
+	disk_moved(a, was.parent, was.name);
+	disk_moved(b, x->parent, x->name);
+	return true;
+}
+
+/* --- the kernel's watches ---------------------------------------------------------------- */
+
+static int watch_add(int slot)
+{
+	if (m.in[slot].wd < 0)
+		m.in[slot].wd = m.next_wd++;
+	return m.in[slot].wd;
+}
+
+static void inode_close(int slot)
+{
+	m.in[slot].opens--;
+	inode_gone(slot);
+}
+
+/* Return: slot of the directory at the relative @path ("a/b"), or -errno. */
+static int resolve(const char *path, uint64_t *ret_mnt)
+{
+	int slot = ROOT;
+
+	*ret_mnt = 1;
+	for (; *path; path += path[1] ? 2 : 1) {
+		slot = lookup(slot, *path);
+		if (slot < 0)
+			return -ENOENT;
+		if (!m.in[slot].dir)
+			return -ENOTDIR;
+		if (m.in[slot].bind >= 0) {
+			slot = m.in[slot].bind;
+			*ret_mnt = 2;
+		}
+	}
+	return m.in[slot].open_err ? m.in[slot].open_err : slot;
+}
+
+/* --- the remote -------------------------------------------------------------------------- */
+
+/* The path of @d as letters, and @name when it is not 0. */
+static void letters(const struct dir *d, char name, char *out)
+{
+	char path[PATH_BYTES_MAX + 1];
+	size_t n = 0;
+
+	cr_assert_geq(tree_path(d, path), 0);
+	for (const char *c = path; *c; c++)
+		if (*c != '/')
+			out[n++] = *c;
+	if (name)
+		out[n++] = name;
+	out[n] = '\0';
+	cr_assert_leq(n, (size_t)DEPTH + 2);
+}
+
+static struct known *remote_find(const char *path)
+{
+	for (size_t i = 0; i < m.n_remote; i++)
+		if (!strcmp(m.remote[i].path, path))
+			return &m.remote[i];
+	return NULL;
+}
+
+static void remote_delete(const char *path, bool itself)
+{
+	size_t n = strlen(path), kept = 0;
+
+	for (size_t i = 0; i < m.n_remote; i++) {
+		const struct known *k = &m.remote[i];
+		bool drop = !strncmp(k->path, path, n) && (k->path[n] || itself);
+
+		if (!drop)
+			m.remote[kept++] = *k;
+	}
+	m.n_remote = kept;
+}
+
+static struct known *remote_set(const char *path, size_t len, bool is_dir)
+{
+	struct known *k;
+	char at[DEPTH + 4];
+
+	snprintf(at, sizeof(at), "%.*s", (int)len, path);
+	if (!is_dir)
+		remote_delete(at, false);
+	k = remote_find(at);
+	if (!k) {
+		cr_assert_lt(m.n_remote, (size_t)PATHS);
+		k = &m.remote[m.n_remote++];
+		*k = (struct known){ .dir = is_dir };
+		strcpy(k->path, at);
+	}
+	k->dir = is_dir;
+	return k;
+}
+
+/* What is put makes the directories above it, as every remote must: a name without them could not
+ * be found again to be deleted. */
+static void remote_put(const char *path, int slot)
+{
+	struct known *k;
+
+	for (size_t n = 1; path[n]; n++)
+		remote_set(path, n, true);
+	k = remote_set(path, strlen(path), m.in[slot].dir);
+	k->content = k->dir ? 0 : m.in[slot].content;
+	k->stat = m.in[slot].stat;
+}
+
+static void record_del(size_t i)
+{
+	m.dirty[i] = m.dirty[--m.n_dirty];
+}
+
+/* Copies the disk at one dirty path. Return: false when its directory is not there now. */
+static bool upload(size_t i)
+{
+	struct record r = m.dirty[i];
+	struct dir *d = tree_by_serial(m.tree, r.serial);
+	char path[PATH_BYTES_MAX + 1], at[DEPTH + 4];
+	uint64_t mnt;
+	int slot;
+
+	cr_assert_not_null(d);
+	if (tree_path(d, path) < 0)
+		return false;
+	slot = resolve(path, &mnt);
+	if (slot < 0 || (uint64_t)slot != d->ident.ino || mnt != d->ident.mnt_id) {
+		if (d->parent)
+			ladder_found_dir(m.ladder, d->parent, d->name, d->name_len, m.now);
+		return false;
+	}
+	record_del(i);
+	letters(d, r.name, at);
+	slot = lookup(slot, r.name);
+	trace("upload %s: %d", at, slot);
+	if (slot < 0)
+		remote_delete(at, true);
+	else
+		remote_put(at, slot);
+	if (slot >= 0 && m.in[slot].dir)
+		ladder_found_dir(m.ladder, d, &r.name, 1, m.now);
+	return true;
+}
+
+static size_t tree_compare(int dir, const char *prefix)
+{
+	size_t n = 0;
+
+	for (int i = 2; i < INODES; i++) {
+		const struct inode *in = &m.in[i];
+		char path[DEPTH + 4];
+		const struct known *k;
+
+		if (!in->used || !in->linked || in->parent != dir)
+			continue;
+		snprintf(path, sizeof(path), "%s%c", prefix, in->name);
+		k = remote_find(path);
+		n++;
+		cr_assert_not_null(k, "%s is missing in the remote", path);
+		cr_assert_eq(k->dir, in->dir, "%s has another type", path);
+		cr_assert(in->dir || k->content == in->content, "%s is old in the remote", path);
+		if (in->dir)
+			n += tree_compare(i, path);
+	}
+	return n;
+}
+
+static bool on_disk(const char *path)
+{
+	int slot = ROOT;
+
+	for (; *path && slot >= 0; path++)
+		slot = lookup(slot, *path);
+	return slot >= 0;
+}
+
+static void expect_remote_is_tree(void)
+{
+	size_t n = tree_compare(ROOT, "");
+
+	for (size_t i = 0; n != m.n_remote && i < m.n_remote; i++)
+		cr_assert(on_disk(m.remote[i].path), "the remote has %s", m.remote[i].path);
+	cr_assert_eq(n, m.n_remote);
+}
+
+/* --- what the ladder asks for ------------------------------------------------------------ */
+
+static unsigned op_hold_now(void *ctx)
+{
+	(void)ctx;
+	m.holds[m.epoch]++;
+	return m.epoch;
+}
+
+static void op_hold(void *ctx, unsigned epoch)
+{
+	(void)ctx;
+	cr_assert_gt(m.holds[epoch], 0, "epoch %u may have passed", epoch);
+	m.holds[epoch]++;
+}
+
+static void op_release(void *ctx, unsigned epoch)
+{
+	(void)ctx;
+	cr_assert_gt(m.holds[epoch], 0, "epoch %u was released twice", epoch);
+	m.holds[epoch]--;
+}
+
+static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, unsigned epoch)
+{
+	(void)ctx;
+	cr_assert_eq(len, 1u);
+	cr_assert(tree_placed(dir));
+	cr_assert_gt(m.holds[epoch], 0, "dirty in an epoch that may have passed");
+	m.dirties++;
+	trace("    dirty %llu/%s %c, epoch %u", (unsigned long long)dir->serial, dir->name, *name,
+	      epoch);
+	for (size_t i = 0; i < m.n_dirty; i++) {
+		struct record *r = &m.dirty[i];
+
+		if (r->serial == dir->serial && r->name == *name) {
+			if (epoch < r->epoch)
+				r->epoch = epoch;
+			return;
+		}
+	}
+	cr_assert_lt(m.n_dirty, (size_t)DIRTY);
+	m.dirty[m.n_dirty++] = (struct record){ dir->serial, *name, epoch };
+}
+
+static void op_drop(void *ctx, struct dir *dir)
+{
+	(void)ctx;
+	for (size_t i = 0; i < m.n_dirty;) {
+		char path[2 * DEPTH + 4];
+		struct known *k;
+
+		if (m.dirty[i].serial != dir->serial) {
+			i++;
+			continue;
+		}
+		if (dir->id) {
+			snprintf(path, sizeof(path), "%s%c", m.ids[dir->id - 1], m.dirty[i].name);
+			k = remote_find(path);
+			if (k)
+				k->stat = STALE;
+		}
+		record_del(i);
+	}
+}
+
+static void op_unwatch(void *ctx, int wd)
+{
+	(void)ctx;
+	for (int i = 0; i < INODES; i++) {
+		if (!m.in[i].used || m.in[i].wd != wd)
+			continue;
+		trace("unwatch %d (inode %d at %d/%c)", wd, i, m.in[i].parent, m.in[i].name);
+		cr_assert_not(m.in[i].linked && below(i, ROOT), "a watch that is wanted was removed");
+		emit(i, IN_IGNORED, '\0');
+		m.in[i].wd = -1;
+	}
+}
+
+static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
+{
+	char at[DEPTH + 4];
+	const struct known *k;
+
+	(void)ctx;
+	letters(dir, e->name[0], at);
+	k = remote_find(at);
+	return !k || k->dir != S_ISDIR(e->st.mode) || (!k->dir && k->stat != e->st.size);
+}
+
+static void op_absent(void *ctx, struct dir *dir, const char *after, size_t after_len,
+		      const struct scan_page *page, unsigned epoch)
+{
+	char at[DEPTH + 4];
+
+	(void)ctx;
+	m.absents++;
+	for (char c = after_len ? (char)(after[0] + 1) : 'a'; c < 'a' + NAMES; c++) {
+		bool listed = false;
+
+		if (!page->last && (!page->n || c > page->entries[page->n - 1].name[0]))
+			break;
+		for (uint32_t i = 0; i < page->n; i++)
+			listed = listed || page->entries[i].name[0] == c;
+		letters(dir, c, at);
+		if (!listed && remote_find(at))
+			op_dirty(ctx, dir, &c, 1, epoch);
+	}
+}
+
+static uint64_t op_id(void *ctx, struct dir *parent, const char *name, size_t len)
+{
+	char at[DEPTH + 4] = "";
+
+	(void)ctx;
+	if (parent)
+		letters(parent, len ? name[0] : '\0', at);
+	for (size_t i = 0; i < m.n_ids; i++)
+		if (!strcmp(m.ids[i], at))
+			return i + 1;
+	cr_assert_lt(m.n_ids, (size_t)PATHS);
+	strcpy(m.ids[m.n_ids++], at);
+	return m.n_ids;
+}
+
+static bool op_known(void *ctx, struct dir *dir)
+{
+	char at[DEPTH + 4];
+	size_t n;
+
+	(void)ctx;
+	letters(dir, '\0', at);
+	n = strlen(at);
+	for (size_t i = 0; i < m.n_remote; i++)
+		if (!strncmp(m.remote[i].path, at, n) && m.remote[i].path[n])
+			return true;
+	return false;
+}
+
+static void op_cookie(void *ctx, const char *name, size_t len)
+{
+	(void)ctx;
+	cr_expect(len == 1 && name[0] == '1');
+	m.cookie_seen = true;
+	m.cookie_epoch = m.epoch++;
+}
+
+static void op_root_lost(void *ctx, const char *why)
+{
+	(void)ctx;
+	(void)why;
+	m.root_lost++;
+}
+
+static void op_skipped(void *ctx, struct dir *dir, int err)
+{
+	(void)ctx;
+	(void)dir;
+	m.skips++;
+	m.last_skip = err;
+}
+
+static const struct ladder_ops ops = {
+	.dirty = op_dirty,
+	.drop = op_drop,
+	.unwatch = op_unwatch,
+	.differs = op_differs,
+	.absent = op_absent,
+	.id = op_id,
+	.known = op_known,
+	.cookie = op_cookie,
+	.root_lost = op_root_lost,
+	.skipped = op_skipped,
+	.hold_now = op_hold_now,
+	.hold = op_hold,
+	.release = op_release,
+};
+
+/* --- driving the ladder ------------------------------------------------------------------ */
+
+static bool deliver(void)
+{
+	struct kevent e;
+	struct event ev;
+
+	if (!m.n_queue)
+		return false;
+	e = m.queue[0];
+	memmove(m.queue, m.queue + 1, --m.n_queue * sizeof(e));
+	ev = (struct event){ .wd = e.wd, .mask = e.mask, .name = e.name, .name_len = strlen(e.name) };
+	trace("event wd %d mask %x %s", e.wd, e.mask, e.name);
+	ladder_event(m.ladder, &ev, m.now);
+	return true;
+}
+
+static struct list_job *job_free(void)
+{
+	for (int i = 0; i < JOBS; i++)
+		if (!m.jobs[i].used)
+			return &m.jobs[i];
+	return NULL;
+}
+
+static void disk_step(void);
+
+static bool visit(bool racing)
+{
+	struct list_job *job = job_free();
+	struct ladder_visit v;
+	struct path_ident ident = { .dev = 1 };
+	char path[PATH_BYTES_MAX + 1];
+	struct dir *d;
+	int slot, wd;
+
+	if (!job)
+		return false;
+	d = ladder_next_visit(m.ladder);
+	if (!d)
+		return false;
+	cr_assert_geq(tree_path(d, path), 0);
+	slot = resolve(path, &ident.mnt_id);
+	trace("visit %llu at %s: %d", (unsigned long long)d->serial, path, slot);
+	if (slot < 0) {
+		ladder_visit_failed(m.ladder, d, slot, m.now);
+		return true;
+	}
+	m.in[slot].opens++;
+	if (racing && !rnd(3))
+		disk_step();
+	ident.ino = (uint64_t)slot;
+	wd = watch_add(slot);
+	trace("  wd %d", wd);
+	if (racing && !rnd(3))
+		disk_step();
+	v = ladder_visited(m.ladder, d, wd, &ident, m.now);
+	if (!v.list) {
+		inode_close(slot);
+		return true;
+	}
+	*job = (struct list_job){ .used = true, .stat = v.want_stat, .serial = v.dir->serial,
+				  .number = v.number, .slot = slot };
+	return true;
+}
+
+static struct scan_page *job_read(struct list_job *j)
+{
+	struct scan_page *page = calloc(1, sizeof(*page));
+
+	page->serial = j->serial;
+	page->number = j->number;
+	page->names = calloc(2, 2);
+	page->err = !m.in[j->slot].linked && j->slot != ROOT ? -ENOENT : j->err;
+	page->after_len = j->after != 0;
+	page->after[0] = j->after;
+	for (int i = 0; i < 2 && j->at < NAMES && !page->err; i++, j->at++) {
+		int slot = lookup(j->slot, (char)('a' + j->at));
+		struct scan_entry *e = &page->entries[page->n];
+
+		if (slot < 0)
+			continue;
+		page->names[2 * page->n] = m.in[slot].name;
+		e->name = &page->names[2 * page->n];
+		e->name_len = 1;
+		e->st.mode = m.in[slot].dir ? S_IFDIR : S_IFREG;
+		e->st.size = j->stat ? m.in[slot].stat : 0;
+		page->n++;
+	}
+	page->last = page->err || j->at == NAMES;
+	/* An interval ends at the last name of its page: the next one begins there. */
+	if (!page->last && page->n) {
+		j->after = page->entries[page->n - 1].name[0];
+		j->at = j->after - 'a' + 1;
+	}
+	return page;
+}
+
+/* Reads a page, or delivers the one that was read. */
+static bool list_step(struct list_job *j)
+{
+	bool last;
+
+	if (!j->used)
+		return false;
+	if (!j->page) {
+		j->page = job_read(j);
+		/* The real thing never sends an empty page that is not the last one. */
+		if (!j->page->n && !j->page->last) {
+			free(j->page->names);
+			free(j->page);
+			j->page = NULL;
+		}
+		return true;
+	}
+	last = j->page->last;
+	trace("page of %llu (inode %d) after %c: %u err %d", (unsigned long long)j->serial, j->slot,
+	      j->after ? j->after : '-', j->page->n, j->page->err);
+	ladder_listed(m.ladder, j->page, m.now);
+	free(j->page->names);
+	free(j->page);
+	j->page = NULL;
+	if (last) {
+		inode_close(j->slot);
+		j->used = false;
+	}
+	return true;
+}
+
+/* --- random operations ------------------------------------------------------------------- */
+
+static int pick(bool want_dir, bool with_tops)
+{
+	for (int tries = 0; tries < 40; tries++) {
+		int i = (int)rnd(INODES);
+
+		if (i < 2 && !with_tops)
+			continue;
+		if (m.in[i].used && m.in[i].linked && m.in[i].dir == want_dir)
+			return i;
+	}
+	return -1;
+}
+
+static void step_make(bool is_dir)
+{
+	int dir = pick(true, true);
+	char name = (char)('a' + rnd(NAMES));
+
+	if (dir >= 0 && depth(dir) < DEPTH && lookup(dir, name) < 0)
+		disk_make(dir, name, is_dir);
+}
+
+static void step_rename(bool of_dir)
+{
+	int slot = pick(of_dir, false), dir = rnd(12) ? pick(true, true) : OUTSIDE;
+
+	if (slot >= 0 && dir >= 0 && depth(dir) + 1 + height(slot) <= DEPTH)
+		disk_rename(slot, dir, (char)('a' + rnd(NAMES)));
+}
+
+static void step_exchange(void)
+{
+	int a = pick(true, false), b = pick(rnd(2), false);
+
+	if (a < 0 || b < 0 || a == b)
+		return;
+	if (depth(b) + height(a) <= DEPTH && depth(a) + height(b) <= DEPTH)
+		disk_exchange(a, b);
+}
+
+static void step_remove(void)
+{
+	int slot = pick(rnd(2), false);
+
+	if (slot < 0)
+		return;
+	if (!m.in[slot].dir || empty(slot))
+		disk_remove(slot);
+	else if (!rnd(4))
+		disk_remove_all(slot);
+}
+
+static void disk_step(void)
+{
+	int slot;
+
+	switch (rnd(12)) {
+	case 0: case 1: case 2:
+		step_make(true);
+		return;
+	case 3: case 4:
+		step_make(false);
+		return;
+	case 5:
+		step_rename(false);
+		return;
+	case 6: case 7: case 8:
+		step_rename(true);
+		return;
+	case 9:
+		step_exchange();
+		return;
+	case 10:
+		step_remove();
+		return;
+	default:
+		slot = pick(false, false);
+		if (slot >= 0)
+			disk_write(slot, m.lone_writes && below(slot, ROOT) && rnd(2));
+	}
+}
+
+static void work_step(bool racing)
+{
+	m.now += 1000000;
+	switch (rnd(6)) {
+	case 0: case 1:
+		deliver();
+		return;
+	case 2:
+		visit(racing);
+		return;
+	case 3:
+		list_step(&m.jobs[rnd(JOBS)]);
+		return;
+	case 4:
+		if (m.n_dirty)
+			upload(rnd((uint32_t)m.n_dirty));
+		return;
+	default:
+		if (!m.n_queue)
+			ladder_expire(m.ladder, m.now);
+	}
+}
+
+/* --- rest -------------------------------------------------------------------------------- */
+
+static bool settle_once(void)
+{
+	bool worked = false;
+
+	while (deliver())
+		worked = true;
+	while (visit(false))
+		worked = true;
+	for (int i = 0; i < JOBS; i++)
+		worked = list_step(&m.jobs[i]) || worked;
+	for (size_t i = 0; i < m.n_dirty;) {
+		if (upload(i))
+			worked = true;
+		else
+			i++;
+	}
+	return worked;
+}
+
+/* Everything that can happen without a change of the disk happens. */
+static void settle(void)
+{
+	for (int i = 0; i < 2000; i++) {
+		bool worked = settle_once();
+
+		m.now += LADDER_LIMBO_NS;
+		if (worked)
+			continue;
+		if (!ladder_expire(m.ladder, m.now) && !m.n_queue && !ladder_busy(m.ladder))
+			break;
+	}
+	cr_assert_eq(m.n_dirty, 0u, "dirty paths that nobody can upload");
+}
+
+static void expect_watched(int slot, const char *prefix)
+{
+	for (int i = 2; i < INODES; i++) {
+		char path[DEPTH + 4], at[DEPTH + 4];
+		struct dir *d;
+
+		if (!m.in[i].used || !m.in[i].linked || m.in[i].parent != slot || !m.in[i].dir)
+			continue;
+		snprintf(path, sizeof(path), "%s%c", prefix, m.in[i].name);
+		cr_assert_geq(m.in[i].wd, 0, "%s is not watched", path);
+		d = tree_by_wd(m.tree, m.in[i].wd);
+		cr_assert_not_null(d, "%s has no node", path);
+		cr_assert(tree_placed(d), "%s is in limbo", path);
+		letters(d, '\0', at);
+		cr_assert_str_eq(at, path);
+		expect_watched(i, path);
+	}
+}
+
+static void expect_exact(void)
+{
+	size_t dirs = 0;
+
+	for (int i = 0; i < INODES; i++) {
+		bool in_tree = m.in[i].used && m.in[i].linked && below(i, ROOT);
+
+		if (!m.in[i].used || !m.in[i].dir)
+			continue;
+		dirs += in_tree;
+		cr_assert(in_tree || m.in[i].wd < 0, "a watch outside was left");
+	}
+	for (unsigned e = 0; e <= m.epoch; e++)
+		cr_assert_eq(m.holds[e], 0, "epoch %u is held by nobody", e);
+	cr_assert_not(ladder_busy(m.ladder));
+	cr_assert_not(ladder_walking(m.ladder));
+	expect_watched(ROOT, "");
+	cr_assert_eq(tree_count(m.tree), dirs, "nodes without a directory");
+	expect_remote_is_tree();
+}
+
+static void model_start(uint64_t seed, size_t queue_max)
+{
+	memset(&m, 0, sizeof(m));
+	m.seed = seed * 2654435761u + 1;
+	m.queue_max = queue_max;
+	m.next_wd = 1;
+	for (int i = 0; i < 2; i++)
+		m.in[i] = (struct inode){ .used = true, .linked = true, .dir = true, .parent = -1,
+					  .wd = -1, .bind = -1 };
+	m.tree = tree_new(1000);
+	m.ladder = ladder_new(m.tree, &ops, NULL, COOKIE_WD);
+	ladder_walk(m.ladder);
+}
+
+static void model_end(void)
+{
+	for (int i = 0; i < JOBS; i++) {
+		if (m.jobs[i].page)
+			free(m.jobs[i].page->names);
+		free(m.jobs[i].page);
+	}
+	ladder_free(m.ladder);
+	tree_free(m.tree);
+}
+
+static bool barrier_passed(unsigned epoch)
+{
+	for (unsigned e = 0; e <= epoch; e++)
+		if (m.holds[e])
+			return false;
+	for (size_t i = 0; i < m.n_dirty; i++)
+		if (m.dirty[i].epoch <= epoch)
+			return false;
+	return true;
+}
+
+/* The disk is quiet; a cookie is made: once its epoch has passed, the remote is the tree. */
+static void flush(void)
+{
+	while (m.n_queue >= m.queue_max)
+		deliver();
+	trace("cookie");
+	m.cookie_seen = false;
+	queue_put(COOKIE_WD, IN_CREATE, "1");
+	for (int i = 0; i < 60000; i++) {
+		if (m.cookie_seen && barrier_passed(m.cookie_epoch)) {
+			expect_remote_is_tree();
+			return;
+		}
+		work_step(false);
+	}
+	cr_fatal("the barrier never passed");
+}
+
+static void run_seed(uint64_t seed, size_t queue_max, bool lone_writes, int steps)
+{
+	model_start(seed, queue_max);
+	m.lone_writes = lone_writes;
+	for (int round = 0; round < 3; round++) {
+		uint32_t calm = 1 + rnd(12);
+
+		for (int i = 0; i < steps; i++) {
+			if (!rnd(calm))
+				disk_step();
+			work_step(true);
+			if (!rnd(100) && m.epoch + 10 < EPOCHS)
+				m.epoch++;
+		}
+		flush();
+	}
+	settle();
+	expect_exact();
+	model_end();
+}
+
+static uint64_t seed_running; /* 0: none */
+
+static void run_seeds(size_t queue_max, bool lone_writes)
+{
+	const char *given = getenv("LADDER_SEED"), *count = getenv("LADDER_SEEDS");
+	uint64_t first = given ? strtoull(given, NULL, 0) : 1;
+	uint64_t n = given ? 1 : count ? strtoull(count, NULL, 0) : 600;
+
+	for (uint64_t seed = first; seed < first + n; seed++) {
+		seed_running = seed;
+		run_seed(seed, queue_max, lone_writes, 250);
+	}
+	seed_running = 0;
+}
+
+static void tell_seed(void)
+{
+	if (seed_running)
+		fprintf(stderr, "failed with LADDER_SEED=%llu\n", (unsigned long long)seed_running);
+}
+
+Test(ladder, W3_any_changes_at_any_moment_end_exact, .fini = tell_seed, .timeout = 120)
+{
+	run_seeds(QUEUE, true);
+}
+
+Test(ladder, W7_any_changes_with_overflows_end_exact, .fini = tell_seed, .timeout = 120)
+{
+	run_seeds(12, false);
+}
+
+/* --- named cases ------------------------------------------------------------------------- */
+
+static void start(void)
+{
+	model_start(1, QUEUE);
+	settle();
+}
+
+static void finish(void)
+{
+	settle();
+	expect_exact();
+	model_end();
+}
+
+static int dir(int in, char name)
+{
+	return disk_make(in, name, true);
+}
+
+static int file(int in, char name)
+{
+	return disk_make(in, name, false);
+}
+
+Test(ladder, W1_what_was_there_before_the_walk_is_found)
+{
+	model_start(1, QUEUE);
+	file(dir(dir(ROOT, 'a'), 'b'), 'e');
+	finish();
+}
+
+Test(ladder, W2_a_chain_of_new_directories_loses_no_file)
+{
+	start();
+	for (int i = 0; i < 4; i++) {
+		char c = (char)('a' + i);
+
+		file(dir(dir(dir(ROOT, c), 'b'), 'c'), 'd');
+		deliver();
+		visit(false);
+	}
+	finish();
+}
+
+Test(ladder, W3_mkdir_mv_mkdir_seen_late_watches_both)
+{
+	int b;
+
+	start();
+	b = dir(ROOT, 'a');
+	disk_rename(b, ROOT, 'b');
+	file(dir(ROOT, 'a'), 'a');
+	settle();
+	file(b, 'c');
+	file(lookup(ROOT, 'a'), 'd');
+	finish();
+}
+
+Test(ladder, W3_exchanged_directories_are_watched_at_their_new_places)
+{
+	for (int visits = 0; visits < 5; visits++) {
+		int a, b;
+
+		start();
+		a = dir(ROOT, 'a');
+		b = dir(dir(ROOT, 'b'), 'c');
+		file(a, 'd');
+		settle();
+		disk_exchange(a, b);
+		/* Seen and visited before the second half of the exchange is told. */
+		deliver();
+		for (int i = 0; i < visits; i++) {
+			deliver();
+			visit(false);
+		}
+		settle();
+		file(a, 'e');
+		file(b, 'e');
+		finish();
+	}
+}
+
+Test(ladder, W3_a_rename_chain_and_a_move_out_of_a_moved_directory_are_exact)
+{
+	int a, b;
+
+	start();
+	a = dir(ROOT, 'a');
+	b = dir(a, 'b');
+	file(b, 'c');
+	settle();
+	disk_rename(a, ROOT, 'c');
+	disk_rename(a, ROOT, 'd');
+	disk_rename(b, ROOT, 'a');
+	disk_rename(a, b, 'e');
+	settle();
+	file(a, 'a');
+	file(b, 'b');
+	finish();
+}
+
+Test(ladder, W3_a_directory_moved_below_its_own_old_name_is_exact)
+{
+	int a, b;
+
+	start();
+	a = dir(ROOT, 'a');
+	b = dir(a, 'b');
+	file(b, 'c');
+	settle();
+	disk_rename(a, ROOT, 'e');
+	b = dir(dir(ROOT, 'a'), 'b');
+	settle_once();
+	disk_rename(a, b, 'c');
+	settle();
+	file(a, 'd');
+	finish();
+}
+
+Test(ladder, W3_directory_and_file_replace_each_other)
+{
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	file(a, 'b');
+	settle();
+	disk_remove_all(a);
+	a = file(ROOT, 'a');
+	settle();
+	expect_remote_is_tree();
+	disk_remove(a);
+	file(dir(ROOT, 'a'), 'c');
+	finish();
+}
+
+Test(ladder, W3_rename_over_an_empty_directory_is_exact)
+{
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	dir(ROOT, 'b');
+	file(a, 'c');
+	settle();
+	cr_assert(disk_rename(a, ROOT, 'b'));
+	settle();
+	file(a, 'd');
+	finish();
+}
+
+Test(ladder, W3_out_of_the_tree_removes_the_watch_and_back_in_adds_it)
+{
+	int a, b;
+
+	start();
+	a = dir(ROOT, 'a');
+	b = dir(a, 'b');
+	file(b, 'c');
+	settle();
+	disk_rename(a, OUTSIDE, 'a');
+	settle();
+	cr_expect_lt(m.in[a].wd, 0);
+	cr_expect_lt(m.in[b].wd, 0);
+	cr_expect_eq(tree_count(m.tree), 1u);
+	disk_write(lookup(b, 'c'), false);
+	disk_rename(a, ROOT, 'a');
+	finish();
+}
+
+Test(ladder, W3_out_and_back_in_before_limbo_ends_keeps_the_watch)
+{
+	int a, wd;
+
+	start();
+	a = dir(ROOT, 'a');
+	file(a, 'b');
+	settle();
+	wd = m.in[a].wd;
+	disk_rename(a, OUTSIDE, 'a');
+	settle_once();
+	disk_write(lookup(a, 'b'), true);
+	disk_rename(a, ROOT, 'a');
+	settle();
+	cr_expect_eq(m.in[a].wd, wd);
+	finish();
+}
+
+Test(ladder, W7_overflows_share_a_walk_and_one_more_follows_a_walk_under_way)
+{
+	struct event overflow = { .wd = -1, .mask = IN_Q_OVERFLOW };
+
+	start();
+	cr_expect_eq(ladder_stats(m.ladder)->rescans, 1u);
+	for (int i = 0; i < 3; i++)
+		ladder_event(m.ladder, &overflow, 0);
+	cr_expect(ladder_walking(m.ladder));
+	cr_expect_eq(ladder_stats(m.ladder)->rescans, 2u);
+	visit(false);
+	for (int i = 0; i < 3; i++)
+		ladder_event(m.ladder, &overflow, 0);
+	settle();
+	cr_expect_eq(ladder_stats(m.ladder)->rescans, 3u);
+	cr_expect_eq(ladder_stats(m.ladder)->overflows, 6u);
+	finish();
+}
+
+Test(ladder, W7_a_walk_makes_only_what_differs_dirty)
+{
+	int changed;
+
+	start();
+	changed = file(dir(ROOT, 'a'), 'a');
+	file(dir(ROOT, 'b'), 'a');
+	settle();
+	m.dirties = 0;
+	m.queue_max = 0; /* the write itself is lost */
+	disk_write(changed, false);
+	m.queue_max = QUEUE;
+	settle();
+	cr_expect_eq(m.dirties, 1);
+	finish();
+}
+
+Test(ladder, K6_a_failed_listing_is_never_read_as_empty)
+{
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	file(a, 'b');
+	file(dir(a, 'c'), 'd');
+	settle();
+	m.absents = m.dirties = m.skips = 0;
+	ladder_relist(m.ladder, tree_by_wd(m.tree, m.in[a].wd));
+	visit(false);
+	m.jobs[0].err = -EIO;
+	settle();
+	cr_expect_eq(m.absents, 0);
+	cr_expect_eq(m.dirties, 0);
+	cr_expect_eq(m.skips, 1);
+	cr_expect_eq(m.last_skip, -EIO);
+	finish();
+}
+
+Test(ladder, relist_makes_every_name_dirty_and_rewalk_what_is_below_too)
+{
+	struct dir *d;
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	file(a, 'b');
+	file(dir(a, 'c'), 'd');
+	settle();
+	d = tree_by_wd(m.tree, m.in[a].wd);
+	m.dirties = 0;
+	ladder_relist(m.ladder, d);
+	settle();
+	cr_expect_eq(m.dirties, 2);
+	remote_delete("a", false);
+	ladder_rewalk(m.ladder, d);
+	finish();
+}
+
+Test(ladder, R3_an_unreadable_directory_is_skipped_and_found_when_its_mode_changes)
+{
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	file(a, 'b');
+	m.in[a].open_err = -EACCES;
+	settle();
+	cr_expect_geq(m.skips, 1);
+	cr_expect_eq(m.last_skip, -EACCES);
+	cr_expect_lt(m.in[a].wd, 0);
+	m.in[a].open_err = 0;
+	emit(ROOT, IN_ATTRIB | IN_ISDIR, 'a');
+	finish();
+}
+
+Test(ladder, K1_a_second_mount_of_a_watched_directory_is_skipped_and_takes_over_when_it_is_the_last)
+{
+	int a, b;
+
+	start();
+	a = dir(ROOT, 'a');
+	file(a, 'c');
+	settle();
+	b = dir(ROOT, 'b');
+	m.in[b].bind = a;
+	settle();
+	cr_expect_eq(m.last_skip, -EXDEV);
+	cr_expect_str_eq(tree_by_wd(m.tree, m.in[a].wd)->name, "a");
+	ladder_walk(m.ladder);
+	settle();
+	cr_expect_str_eq(tree_by_wd(m.tree, m.in[a].wd)->name, "a");
+	disk_rename(a, OUTSIDE, 'x');
+	settle();
+	cr_assert_geq(m.in[a].wd, 0);
+	cr_expect_str_eq(tree_by_wd(m.tree, m.in[a].wd)->name, "b");
+	cr_expect_not_null(remote_find("bc"));
+	model_end();
+}
+
+Test(ladder, W3_a_directory_that_was_away_while_its_child_was_visited_is_listed_again)
+{
+	int a, b;
+
+	start();
+	a = dir(ROOT, 'a');
+	settle();
+	b = dir(OUTSIDE, 'b');
+	file(b, 'c');
+	disk_rename(b, a, 'b');
+	deliver();
+	disk_rename(a, ROOT, 'd');
+	visit(false); /* nothing at a/b */
+	disk_rename(a, ROOT, 'a');
+	while (deliver())
+		;
+	m.n_dirty = 0; /* not by the help of the reader */
+	while (visit(false) || list_step(&m.jobs[0]) || list_step(&m.jobs[1]))
+		;
+	cr_expect_geq(m.in[b].wd, 0);
+	finish();
+}
+
+Test(ladder, W3_a_visit_that_meets_the_directory_above_it_looks_at_that_one_first)
+{
+	int a, b;
+
+	start();
+	a = dir(ROOT, 'a');
+	b = dir(a, 'b');
+	settle();
+	dir(b, 'c');
+	deliver();
+	disk_remove(lookup(b, 'c'));
+	disk_rename(a, ROOT, 'e');
+	cr_assert(disk_rename(a, dir(dir(ROOT, 'a'), 'b'), 'c'));
+	visit(false);
+	settle();
+	file(a, 'd');
+	file(b, 'd');
+	finish();
+}
+
+Test(ladder, a_write_through_mmap_is_not_lost_in_limbo)
+{
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	file(a, 'b');
+	settle();
+	disk_rename(a, OUTSIDE, 'a');
+	while (deliver() || visit(false))
+		;
+	disk_write(lookup(a, 'b'), true);
+	while (deliver())
+		;
+	disk_rename(a, ROOT, 'a');
+	while (deliver() || visit(false) || list_step(&m.jobs[0]))
+		;
+	finish();
+}
+
+Test(ladder, K1_what_was_under_an_unmounted_directory_is_found)
+{
+	int a, b;
+
+	start();
+	a = dir(ROOT, 'a');
+	b = dir(a, 'b');
+	file(b, 'c');
+	settle();
+	/* The mount and its inodes go; the directory below it shows. */
+	emit(b, IN_UNMOUNT, '\0');
+	emit(b, IN_IGNORED, '\0');
+	emit(a, IN_UNMOUNT, '\0');
+	emit(a, IN_IGNORED, '\0');
+	m.in[a].wd = m.in[b].wd = -1;
+	m.in[b].name = 'd';
+	b = dir(a, 'b');
+	file(b, 'e');
+	finish();
+}
+
+Test(ladder, R3_an_unlistable_directory_is_listed_when_its_mode_changes)
+{
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	file(a, 'b');
+	while (deliver() || visit(false))
+		;
+	m.jobs[0].err = -EACCES;
+	settle();
+	cr_expect_eq(m.last_skip, -EACCES);
+	cr_expect_null(remote_find("ab"));
+	emit(ROOT, IN_ATTRIB | IN_ISDIR, 'a');
+	finish();
+}
+
+Test(ladder, a_place_wanted_twice_keeps_the_older_epoch)
+{
+	unsigned older;
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	settle();
+	older = m.epoch;
+	ladder_relist(m.ladder, tree_by_wd(m.tree, m.in[a].wd));
+	m.epoch++;
+	dir(a, 'b');
+	while (deliver())
+		;
+	visit(false);
+	while (list_step(&m.jobs[0]))
+		;
+	cr_expect_eq(m.holds[older], 1);
+	cr_expect_eq(m.holds[m.epoch], 0);
+	finish();
+}
+
+Test(ladder, the_root_that_moves_or_goes_is_reported)
+{
+	start();
+	emit(ROOT, IN_MOVE_SELF, '\0');
+	settle();
+	cr_expect_eq(m.root_lost, 1);
+	model_end();
+	start();
+	emit(ROOT, IN_DELETE_SELF, '\0');
+	emit(ROOT, IN_IGNORED, '\0');
+	settle();
+	cr_expect_eq(m.root_lost, 1);
+	model_end();
+	ladder_free(NULL);
+}
+
+Test(ladder, a_tree_at_its_maximum_is_said_and_does_not_stop_the_rest)
+{
+	model_start(1, QUEUE);
+	ladder_free(m.ladder);
+	tree_free(m.tree);
+	memset(m.holds, 0, sizeof(m.holds));
+	m.tree = tree_new(2);
+	m.ladder = ladder_new(m.tree, &ops, NULL, COOKIE_WD);
+	dir(ROOT, 'a');
+	dir(ROOT, 'b');
+	file(ROOT, 'c');
+	ladder_walk(m.ladder);
+	settle();
+	cr_expect_eq(m.last_skip, -ENOMEM);
+	cr_expect_not_null(remote_find("c"));
+	model_end();
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/*
+ * test_tree.c - watch descriptor ↔ node ↔ place.
+ */
+#include "watcher/tree.h"
+
+#include "tests/check.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct tree *t;
+
+static void setup(void)
+{
+	t = tree_new(100);
+	cr_assert_not_null(t);
+}
+
+static void teardown(void)
+{
+	tree_free(t);
+}
+
+static struct dir *add(struct dir *parent, const char *name)
+{
+	return tree_add(t, parent, name, strlen(name));
+}
+
+static const char *path_of(const struct dir *d)
+{
+	static char path[PATH_BYTES_MAX + 1];
+
+	return tree_path(d, path) < 0 ? "(none)" : path;
+}
+
+Test(tree, a_place_is_found_by_parent_and_name_and_has_a_path, .init = setup, .fini = teardown)
+{
+	struct dir *root = tree_root(t), *a = add(root, "a"), *b = add(a, "b");
+
+	cr_assert_eq(tree_child(t, root, "a", 1), a);
+	cr_assert_eq(tree_child(t, a, "b", 1), b);
+	cr_assert_null(tree_child(t, root, "b", 1));
+	cr_expect_str_eq(path_of(root), "");
+	cr_expect_str_eq(path_of(b), "a/b");
+	cr_expect_eq(tree_by_serial(t, b->serial), b);
+	cr_expect_null(add(root, "a"), "the place is taken");
+	cr_expect_null(add(root, ".."));
+	cr_expect_eq(tree_count(t), 3u);
+}
+
+Test(tree, a_wd_belongs_to_one_node, .init = setup, .fini = teardown)
+{
+	struct dir *a = add(tree_root(t), "a"), *b = add(tree_root(t), "b");
+
+	cr_assert_eq(tree_set_wd(t, a, 5), 0);
+	cr_assert_eq(tree_set_wd(t, a, 5), 0);
+	cr_assert_eq(tree_set_wd(t, b, 5), -EEXIST);
+	cr_assert_eq(tree_by_wd(t, 5), a);
+	cr_assert_eq(tree_set_wd(t, a, -1), 0);
+	cr_assert_null(tree_by_wd(t, 5));
+	cr_assert_eq(tree_set_wd(t, b, 5), 0);
+	cr_assert_eq(tree_by_wd(t, 5), b);
+}
+
+Test(tree, what_is_below_a_node_in_limbo_has_no_place, .init = setup, .fini = teardown)
+{
+	struct dir *a = add(tree_root(t), "a"), *b = add(a, "b");
+
+	tree_detach(t, a, 1);
+	cr_expect_not(tree_placed(a));
+	cr_expect_not(tree_placed(b));
+	cr_expect(a->flags & DIR_LIMBO);
+	cr_expect_not(b->flags & DIR_LIMBO);
+	cr_expect_str_eq(path_of(b), "(none)");
+	cr_expect_null(tree_child(t, tree_root(t), "a", 1));
+	cr_expect_not_null(add(tree_root(t), "a"), "the place is free again");
+}
+
+Test(tree, attach_sends_the_children_to_limbo, .init = setup, .fini = teardown)
+{
+	struct dir *a = add(tree_root(t), "a"), *b = add(a, "b"), *to = add(tree_root(t), "to");
+
+	tree_detach(t, a, 1);
+	a->id = 9;
+	cr_assert_eq(tree_attach(t, a, to, "new", 3, 2), 0);
+	cr_expect_str_eq(path_of(a), "to/new");
+	cr_expect_eq(a->id, 0u);
+	cr_expect(b->flags & DIR_LIMBO);
+	cr_expect_eq(b->limbo_ns, 2u);
+	cr_expect_eq(tree_limbo(t)->next, &b->sibling);
+	tree_drop(t, b);
+	cr_expect(list_empty(tree_limbo(t)));
+}
+
+Test(tree, attach_refuses_cycles_and_taken_places, .init = setup, .fini = teardown)
+{
+	struct dir *a = add(tree_root(t), "a"), *b = add(a, "b"), *c = add(tree_root(t), "c");
+
+	(void)c;
+	tree_detach(t, a, 1);
+	cr_expect_eq(tree_attach(t, a, b, "x", 1, 1), -ELOOP);
+	cr_expect_eq(tree_attach(t, a, a, "x", 1, 1), -ELOOP);
+	cr_expect_eq(tree_attach(t, a, tree_root(t), "c", 1, 1), -EEXIST);
+	cr_expect_eq(tree_attach(t, a, tree_root(t), "x/y", 3, 1), -EINVAL);
+	cr_expect(a->flags & DIR_LIMBO);
+	cr_expect_eq(b->parent, a);
+	cr_expect_eq(tree_attach(t, b, tree_root(t), "x", 1, 1), -EINVAL, "it is not in limbo");
+}
+
+Test(tree, the_stated_maximum_holds_and_a_dropped_node_makes_room)
+{
+	struct tree *small = tree_new(3);
+	struct dir *a, *b;
+
+	a = tree_add(small, tree_root(small), "a", 1);
+	b = tree_add(small, tree_root(small), "b", 1);
+	cr_assert(a && b);
+	cr_assert_null(tree_add(small, tree_root(small), "c", 1));
+	tree_detach(small, a, 0);
+	tree_drop(small, a);
+	cr_assert_not_null(tree_add(small, tree_root(small), "c", 1));
+	tree_free(small);
+	tree_free(NULL);
+}
+
+Test(tree, W12_a_path_longer_than_the_maximum_is_refused, .init = setup, .fini = teardown)
+{
+	char name[PATH_NAME_MAX + 1], path[PATH_BYTES_MAX + 1];
+	struct dir *d = tree_root(t);
+
+	memset(name, 'n', sizeof(name));
+	for (int i = 0; i < 15; i++)
+		d = tree_add(t, d, name, PATH_NAME_MAX);
+	cr_assert_eq(tree_path(d, path), 15 * 256 - 1);
+	d = tree_add(t, d, name, PATH_NAME_MAX);
+	cr_assert_eq(tree_path(d, path), 16 * 256 - 1);
+	d = tree_add(t, d, "x", 1);
+	cr_assert_eq(tree_path(d, path), -ENAMETOOLONG);
+}

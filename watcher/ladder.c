@@ -1,0 +1,773 @@
+// SPDX-License-Identifier: MIT
+/*
+ * ladder.c - from events and listings to dirty paths; knowledge degrades instead of being lost.
+ *
+ *      wanted ──next_visit──▶ visited ──▶ listing ──pages──▶ children wanted, names dirty
+ *         ▲                     │ │                              │
+ *         │ event, listing      │ └─ another inode: old node ──▶ limbo ──expire──▶ freed
+ *         └─────────────────────┘    (was known: leaves limbo or its old place)
+ */
+#include "watcher/ladder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+/* What a visit passes on to its listing. */
+#define DIR_OWED (DIR_TO_LIST | DIR_RECURSE | DIR_REREAD | DIR_WALK)
+
+struct ladder {
+	struct tree *tree;
+	const struct ladder_ops *ops;
+	void *ctx;
+	int cookie_wd;
+	struct list visits;
+	struct list aliases;   /* second mounts of watched directories, by dir.visit */
+	size_t n_visits;       /* DIR_TO_VISIT */
+	size_t n_listings;     /* DIR_LISTING */
+	size_t n_walk;         /* those of both that belong to a walk */
+	uint64_t number;       /* of the newest listing */
+	bool walk_again;       /* another walk was asked for during this one … */
+	unsigned again_epoch;  /* … and this epoch is held for it */
+	struct ladder_stats stats;
+};
+
+/** struct claim - why a directory was visited; its epoch is still held. */
+struct claim {
+	unsigned epoch;
+	uint32_t flags;
+};
+
+struct ladder *ladder_new(struct tree *tree, const struct ladder_ops *ops, void *ctx, int cookie_wd)
+{
+	struct ladder *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->tree = tree;
+	l->ops = ops;
+	l->ctx = ctx;
+	l->cookie_wd = cookie_wd;
+	list_init(&l->visits);
+	list_init(&l->aliases);
+	return l;
+}
+
+void ladder_free(struct ladder *l)
+{
+	if (!l)
+		return;
+	/* The nodes outlive the ladder: leave none linked to its heads. */
+	while (list_pop(&l->visits))
+		;
+	while (list_pop(&l->aliases))
+		;
+	free(l);
+}
+
+/* --- wanting a visit --------------------------------------------------------------------- */
+
+static void dirty_now(struct ladder *l, struct dir *d, const char *name, size_t len)
+{
+	unsigned epoch = l->ops->hold_now(l->ctx);
+
+	l->ops->dirty(l->ctx, d, name, len, epoch);
+	l->ops->release(l->ctx, epoch);
+}
+
+/* Of two holds the older one stays: epochs are passed in order. */
+static void merge_epoch(struct ladder *l, struct dir *d, unsigned epoch)
+{
+	if ((int)(epoch - d->visit_epoch) < 0) {
+		unsigned later = d->visit_epoch;
+
+		d->visit_epoch = epoch;
+		epoch = later;
+	}
+	l->ops->release(l->ctx, epoch);
+}
+
+/* Takes over one hold of @epoch. A directory being listed waits for the end of its listing. */
+static void visit_want(struct ladder *l, struct dir *d, uint32_t flags, unsigned epoch)
+{
+	if ((flags & DIR_WALK) && !(d->flags & DIR_TO_VISIT && d->flags & DIR_WALK))
+		l->n_walk++;
+	if (d->flags & DIR_TO_VISIT) {
+		d->flags |= flags;
+		merge_epoch(l, d, epoch);
+		return;
+	}
+	d->flags |= flags | DIR_TO_VISIT;
+	d->visit_epoch = epoch;
+	l->n_visits++;
+	list_del(&d->visit);
+	if (!(d->flags & DIR_LISTING))
+		list_push(&l->visits, &d->visit);
+}
+
+static void visit_want_now(struct ladder *l, struct dir *d, uint32_t flags)
+{
+	visit_want(l, d, flags, l->ops->hold_now(l->ctx));
+}
+
+/*
+ * For a name in @parent, met from outside its listing. That listing may have an older epoch and
+ * would find the directory known already: what is in it must not be younger than the listing.
+ */
+static void visit_want_in(struct ladder *l, struct dir *parent, struct dir *d, uint32_t flags)
+{
+	if (!(parent->flags & DIR_LISTING)) {
+		visit_want_now(l, d, flags);
+		return;
+	}
+	l->ops->hold(l->ctx, parent->list_epoch);
+	visit_want(l, d, flags, parent->list_epoch);
+}
+
+/* The hold passes to the caller; what the visit was for stays on the node. */
+static unsigned visit_unwant(struct ladder *l, struct dir *d)
+{
+	if (d->flags & DIR_WALK)
+		l->n_walk--;
+	d->flags &= ~(DIR_TO_VISIT | DIR_WALK);
+	l->n_visits--;
+	list_del(&d->visit);
+	return d->visit_epoch;
+}
+
+static struct claim visit_take(struct ladder *l, struct dir *d)
+{
+	struct claim c = { .flags = d->flags & DIR_OWED };
+
+	c.epoch = visit_unwant(l, d);
+	d->flags &= ~DIR_OWED;
+	return c;
+}
+
+/* --- listings ---------------------------------------------------------------------------- */
+
+static void listing_end(struct ladder *l, struct dir *d)
+{
+	if (!(d->flags & DIR_LISTING))
+		return;
+	d->flags &= ~(DIR_LISTING | DIR_STAT);
+	l->n_listings--;
+	if (d->list_flags & DIR_WALK)
+		l->n_walk--;
+	if (d->flags & DIR_TO_VISIT)
+		list_push(&l->visits, &d->visit);
+	l->ops->release(l->ctx, d->list_epoch);
+}
+
+/* The node lost its place before the listing was complete: its next one owes the same. */
+static void listing_cancel(struct ladder *l, struct dir *d)
+{
+	if (d->flags & DIR_LISTING)
+		d->flags |= d->list_flags & (DIR_RECURSE | DIR_REREAD);
+	listing_end(l, d);
+}
+
+/* Takes over the claim's hold. */
+static struct ladder_visit listing_begin(struct ladder *l, struct dir *d, const struct claim *c)
+{
+	struct ladder_visit v = { .list = true, .dir = d };
+
+	d->flags |= DIR_LISTING;
+	d->flags &= ~DIR_BLIND;
+	d->list_flags = c->flags;
+	d->list_epoch = c->epoch;
+	d->number = ++l->number;
+	l->n_listings++;
+	if (c->flags & DIR_WALK)
+		l->n_walk++;
+	v.number = d->number;
+	v.want_stat = l->ops->known(l->ctx, d);
+	if (v.want_stat)
+		d->flags |= DIR_STAT;
+	return v;
+}
+
+/* --- places ------------------------------------------------------------------------------ */
+
+static void blind(struct ladder *l, struct dir *parent)
+{
+	parent->flags |= DIR_BLIND;
+	l->ops->skipped(l->ctx, parent, -ENOMEM);
+}
+
+/* A listing under way may have passed the name already: it counts as seen. */
+static void now_seen(struct dir *d)
+{
+	d->seen = d->parent->flags & DIR_LISTING ? d->parent->number : 0;
+}
+
+static struct dir *place_add(struct ladder *l, struct dir *parent, const char *name, size_t len)
+{
+	struct dir *d = tree_add(l->tree, parent, name, len);
+
+	if (!d) {
+		blind(l, parent);
+		return NULL;
+	}
+	now_seen(d);
+	return d;
+}
+
+static void drop_node(struct ladder *l, struct dir *d)
+{
+	if (d->flags & DIR_TO_VISIT)
+		l->ops->release(l->ctx, visit_unwant(l, d));
+	listing_end(l, d);
+	l->ops->drop(l->ctx, d);
+	if (d->wd >= 0) {
+		l->ops->unwatch(l->ctx, d->wd);
+		tree_set_wd(l->tree, d, -1);
+	}
+	tree_drop(l->tree, d);
+}
+
+/* @gone is not where it was: a second mount of it may be the only way to it now. */
+static void aliases_wake(struct ladder *l, const struct dir *gone)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &l->aliases) {
+		struct dir *d = container_of(pos, struct dir, visit);
+
+		if (d != gone && d->ident.dev == gone->ident.dev &&
+		    d->ident.ino == gone->ident.ino)
+			visit_want_now(l, d, 0);
+	}
+}
+
+/* A placed or hanging node loses its place. Frees it when nothing is known by it any more. */
+static void limbo_enter(struct ladder *l, struct dir *d, uint64_t now_ns)
+{
+	if (d->flags & DIR_TO_VISIT)
+		l->ops->release(l->ctx, visit_unwant(l, d));
+	listing_cancel(l, d);
+	list_del(&d->visit);
+	tree_detach(l->tree, d, now_ns);
+	aliases_wake(l, d);
+	if (d->wd < 0 && list_empty(&d->children))
+		drop_node(l, d);
+}
+
+static void limbo_children(struct ladder *l, struct dir *d, uint64_t now_ns)
+{
+	struct list *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, &d->children)
+		limbo_enter(l, container_of(pos, struct dir, sibling), now_ns);
+}
+
+/* --- events ------------------------------------------------------------------------------ */
+
+static const char *lost_text(uint32_t mask)
+{
+	if (mask & IN_UNMOUNT)
+		return "unmounted";
+	return mask & IN_MOVE_SELF ? "moved" : "removed";
+}
+
+/* The directory's own inode: moved, gone, or no longer watched. */
+static void event_self(struct ladder *l, struct dir *d, uint32_t mask)
+{
+	bool is_root = d == tree_root(l->tree);
+
+	if (is_root)
+		l->ops->root_lost(l->ctx, lost_text(mask));
+	if (!(mask & (IN_DELETE_SELF | IN_IGNORED | IN_UNMOUNT)))
+		return;
+	tree_set_wd(l->tree, d, -1);
+	if (is_root)
+		return;
+	if (d->flags & DIR_LIMBO) {
+		if (list_empty(&d->children))
+			drop_node(l, d);
+		return;
+	}
+	if (!tree_placed(d))
+		return;
+	dirty_now(l, d->parent, d->name, d->name_len);
+	visit_want_now(l, d, 0);
+}
+
+/* What happened to a subdirectory; see the header for why only DELETE is believed. */
+static void event_subdir(struct ladder *l, struct dir *d, const struct event *ev, uint64_t now_ns)
+{
+	struct dir *child = tree_child(l->tree, d, ev->name, ev->name_len);
+
+	if (ev->mask & IN_DELETE) {
+		if (child)
+			limbo_enter(l, child, now_ns);
+	} else if (ev->mask & IN_MOVED_FROM) {
+		/* Should it be here (again): while it was away, visits below it failed. */
+		if (child)
+			visit_want_in(l, d, child, DIR_TO_LIST | DIR_RECURSE);
+	} else if (ev->mask & (IN_CREATE | IN_MOVED_TO)) {
+		if (!child)
+			child = place_add(l, d, ev->name, ev->name_len);
+		if (child)
+			visit_want_in(l, d, child, 0);
+	} else if (ev->mask & IN_ATTRIB) {
+		if (!child)
+			child = place_add(l, d, ev->name, ev->name_len);
+		if (child && (child->wd < 0 || child->flags & DIR_BLIND))
+			visit_want_in(l, d, child, DIR_TO_LIST);
+	}
+}
+
+static void walk_begin(struct ladder *l, unsigned epoch)
+{
+	l->stats.rescans++;
+	visit_want(l, tree_root(l->tree), DIR_TO_LIST | DIR_RECURSE | DIR_WALK, epoch);
+}
+
+/* After anything that may have ended a walk. */
+static void walk_next(struct ladder *l)
+{
+	if (l->n_walk || !l->walk_again)
+		return;
+	l->walk_again = false;
+	walk_begin(l, l->again_epoch);
+}
+
+static void event_of(struct ladder *l, struct dir *d, const struct event *ev, uint64_t now_ns)
+{
+	if (ev->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) {
+		event_self(l, d, ev->mask);
+		return;
+	}
+	if (!ev->name_len)
+		return;
+	if (!tree_placed(d))
+		return;
+	dirty_now(l, d, ev->name, ev->name_len);
+	if (ev->mask & IN_ISDIR)
+		event_subdir(l, d, ev, now_ns);
+}
+
+void ladder_event(struct ladder *l, const struct event *ev, uint64_t now_ns)
+{
+	struct dir *d;
+
+	l->stats.events++;
+	if (ev->mask & IN_Q_OVERFLOW) {
+		l->stats.overflows++;
+		ladder_walk(l);
+		return;
+	}
+	if (ev->wd < 0)
+		return;
+	if (ev->wd == l->cookie_wd) {
+		if (ev->name_len)
+			l->ops->cookie(l->ctx, ev->name, ev->name_len);
+		return;
+	}
+	d = tree_by_wd(l->tree, ev->wd);
+	if (d)
+		event_of(l, d, ev, now_ns);
+	else if (!(ev->mask & IN_IGNORED)) /* the echo of every removal */
+		l->stats.unknown_wd++;
+	walk_next(l);
+}
+
+/* --- asked from outside ------------------------------------------------------------------ */
+
+void ladder_walk(struct ladder *l)
+{
+	struct dir *root = tree_root(l->tree);
+
+	if (root->flags & DIR_TO_VISIT && root->flags & DIR_WALK)
+		return;
+	if (!l->n_walk) {
+		walk_begin(l, l->ops->hold_now(l->ctx));
+	} else if (!l->walk_again) {
+		l->again_epoch = l->ops->hold_now(l->ctx);
+		l->walk_again = true;
+	}
+}
+
+void ladder_found_dir(struct ladder *l, struct dir *parent, const char *name, size_t len,
+		      uint64_t now_ns)
+{
+	struct dir *child;
+
+	(void)now_ns;
+	if (!tree_placed(parent))
+		return;
+	child = tree_child(l->tree, parent, name, len);
+	if (!child)
+		child = place_add(l, parent, name, len);
+	if (child)
+		visit_want_in(l, parent, child, 0);
+}
+
+static void list_again(struct ladder *l, struct dir *d, uint32_t flags)
+{
+	if (tree_placed(d))
+		visit_want_now(l, d, flags);
+	else
+		d->flags |= flags; /* it is listed when it gets a place */
+}
+
+void ladder_relist(struct ladder *l, struct dir *d)
+{
+	list_again(l, d, DIR_TO_LIST | DIR_REREAD);
+}
+
+void ladder_rewalk(struct ladder *l, struct dir *d)
+{
+	list_again(l, d, DIR_TO_LIST | DIR_RECURSE);
+}
+
+/* --- visits ------------------------------------------------------------------------------ */
+
+struct dir *ladder_next_visit(struct ladder *l)
+{
+	struct list *n;
+
+	while ((n = list_pop(&l->visits))) {
+		struct dir *d = container_of(n, struct dir, visit);
+
+		if (tree_placed(d))
+			return d;
+		/* Below a node in limbo: there is no path to it; a listing will meet it again. */
+		l->ops->release(l->ctx, visit_unwant(l, d));
+	}
+	walk_next(l);
+	return NULL;
+}
+
+/*
+ * @x turned up elsewhere. What is at its old place now, nobody knows: the path is dirty, and if
+ * that place was to be visited, it still is.
+ */
+static void old_place_leave(struct ladder *l, struct dir *x, unsigned epoch, uint64_t now_ns)
+{
+	struct dir *parent = x->parent, *left;
+	bool wanted = x->flags & DIR_TO_VISIT, placed = tree_placed(x);
+	uint32_t flags = x->flags & DIR_OWED;
+	unsigned visit_epoch = x->visit_epoch;
+	uint8_t len = x->name_len;
+	char name[PATH_NAME_MAX + 1];
+
+	memcpy(name, x->name, len);
+	if (wanted)
+		l->ops->hold(l->ctx, visit_epoch);
+	limbo_enter(l, x, now_ns);
+	if (placed)
+		l->ops->dirty(l->ctx, parent, name, len, epoch);
+	if (!wanted)
+		return;
+	left = placed ? place_add(l, parent, name, len) : NULL;
+	if (left)
+		visit_want(l, left, flags, visit_epoch);
+	else
+		l->ops->release(l->ctx, visit_epoch);
+}
+
+/* @d's place holds the known directory @x. Return: @x there, or NULL. */
+static struct dir *place_take_over(struct ladder *l, struct dir *d, struct dir *x, struct claim *c,
+				   uint64_t now_ns)
+{
+	struct dir *parent = d->parent;
+	uint8_t len = d->name_len;
+	char name[PATH_NAME_MAX + 1];
+
+	memcpy(name, d->name, len);
+	if (!(x->flags & DIR_LIMBO))
+		old_place_leave(l, x, c->epoch, now_ns);
+	limbo_enter(l, d, now_ns);
+	limbo_children(l, x, now_ns);
+	if (tree_attach(l->tree, x, parent, name, len, now_ns)) {
+		blind(l, parent);
+		return NULL;
+	}
+	now_seen(x);
+	/* Its events without a place were dropped, and stat does not see a store through mmap. */
+	c->flags |= DIR_REREAD | (x->flags & DIR_OWED);
+	x->flags &= ~DIR_OWED;
+	return x;
+}
+
+/* @d's place holds a directory seen for the first time. Return: its node, or NULL. */
+static struct dir *place_bind(struct ladder *l, struct dir *d, int wd, uint64_t now_ns)
+{
+	struct dir *parent = d->parent;
+	int err;
+
+	if (d->wd >= 0) {
+		char name[PATH_NAME_MAX + 1];
+		uint8_t len = d->name_len;
+
+		memcpy(name, d->name, len);
+		limbo_enter(l, d, now_ns);
+		d = place_add(l, parent, name, len);
+	} else {
+		limbo_children(l, d, now_ns);
+	}
+	err = d ? tree_set_wd(l->tree, d, wd) : -ENOMEM;
+	if (!err)
+		return d;
+	l->ops->unwatch(l->ctx, wd);
+	if (d)
+		l->ops->skipped(l->ctx, d, err);
+	return NULL;
+}
+
+/* A second mount of @x, which keeps its place: following both would move it for ever. */
+static void alias_skip(struct ladder *l, struct dir *d, const struct path_ident *ident,
+		       uint64_t now_ns)
+{
+	if (d->wd >= 0) {
+		struct dir *parent = d->parent;
+		uint8_t len = d->name_len;
+		char name[PATH_NAME_MAX + 1];
+
+		memcpy(name, d->name, len);
+		limbo_enter(l, d, now_ns);
+		d = place_add(l, parent, name, len);
+		if (!d)
+			return;
+	}
+	limbo_children(l, d, now_ns);
+	d->ident = *ident;
+	list_del(&d->visit);
+	list_push(&l->aliases, &d->visit);
+	l->ops->skipped(l->ctx, d, -EXDEV);
+}
+
+static bool is_alias(struct ladder *l, const struct dir *x, const struct path_ident *ident)
+{
+	if (x == tree_root(l->tree))
+		return true;
+	return tree_placed(x) && x->ident.dev == ident->dev && x->ident.ino == ident->ino &&
+	       x->ident.mnt_id != ident->mnt_id;
+}
+
+/*
+ * The directory at @d's place is the node @x above it: @x itself is not where we think. Looking at
+ * @x's place, and at what is below it, sorts out both.
+ */
+static void place_above(struct ladder *l, struct dir *d, struct dir *x, unsigned epoch,
+			uint64_t now_ns)
+{
+	l->ops->hold(l->ctx, epoch);
+	visit_want(l, x, DIR_TO_LIST | DIR_RECURSE, epoch);
+	limbo_enter(l, d, now_ns);
+}
+
+/* Return: the node that is at @d's place now; NULL when none is to be followed there. */
+static struct dir *place_settle(struct ladder *l, struct dir *d, int wd,
+				const struct path_ident *ident, struct claim *c, uint64_t now_ns)
+{
+	struct dir *x = tree_by_wd(l->tree, wd);
+
+	if (x == d) {
+		/* The wd may be the caller's stand-in for "not watched": only the identity tells. */
+		if (!path_ident_same(&d->ident, ident)) {
+			limbo_children(l, d, now_ns);
+			c->flags |= DIR_TO_LIST;
+		}
+		return d;
+	}
+	c->flags |= DIR_TO_LIST;
+	if (d == tree_root(l->tree) && (x || d->wd >= 0)) {
+		if (!x)
+			l->ops->unwatch(l->ctx, wd);
+		l->ops->root_lost(l->ctx, "replaced");
+		return NULL;
+	}
+	if (!x)
+		return place_bind(l, d, wd, now_ns);
+	if (is_alias(l, x, ident))
+		alias_skip(l, d, ident, now_ns);
+	else if (tree_below(d, x))
+		place_above(l, d, x, c->epoch, now_ns);
+	else
+		return place_take_over(l, d, x, c, now_ns);
+	return NULL;
+}
+
+struct ladder_visit ladder_visited(struct ladder *l, struct dir *d, int wd,
+				   const struct path_ident *ident, uint64_t now_ns)
+{
+	struct claim c = visit_take(l, d);
+	struct ladder_visit v = { 0 };
+
+	d = place_settle(l, d, wd, ident, &c, now_ns);
+	if (d) {
+		d->ident = *ident;
+		if (!d->id)
+			d->id = l->ops->id(l->ctx, d->parent, d->name, d->name_len);
+	}
+	if (d && c.flags & DIR_TO_LIST)
+		v = listing_begin(l, d, &c);
+	else
+		l->ops->release(l->ctx, c.epoch);
+	walk_next(l);
+	return v;
+}
+
+static bool no_dir_there(int err)
+{
+	return err == -ENOENT || err == -ENOTDIR || err == -ELOOP;
+}
+
+void ladder_visit_failed(struct ladder *l, struct dir *d, int err, uint64_t now_ns)
+{
+	struct claim c = visit_take(l, d);
+
+	if (!no_dir_there(err)) {
+		d->flags |= DIR_BLIND | (c.flags & ~DIR_WALK);
+		if (d->parent)
+			d->parent->flags |= DIR_BLIND;
+		l->ops->skipped(l->ctx, d, err);
+	} else if (d == tree_root(l->tree)) {
+		l->ops->root_lost(l->ctx, "removed");
+	} else {
+		l->ops->dirty(l->ctx, d->parent, d->name, d->name_len, c.epoch);
+		limbo_enter(l, d, now_ns);
+	}
+	l->ops->release(l->ctx, c.epoch);
+	walk_next(l);
+}
+
+/* --- listings come in -------------------------------------------------------------------- */
+
+static void listed_subdir(struct ladder *l, struct dir *d, const struct scan_entry *e)
+{
+	struct dir *child = tree_child(l->tree, d, e->name, e->name_len);
+	uint32_t flags = d->list_flags & (DIR_RECURSE | DIR_WALK);
+
+	if (!child)
+		child = place_add(l, d, e->name, e->name_len);
+	if (!child)
+		return;
+	child->seen = d->number;
+	if (flags & DIR_RECURSE)
+		flags |= DIR_TO_LIST;
+	else if (child->wd >= 0)
+		return;
+	l->ops->hold(l->ctx, d->list_epoch);
+	visit_want(l, child, flags, d->list_epoch);
+}
+
+static void listed_entry(struct ladder *l, struct dir *d, const struct scan_entry *e)
+{
+	if (!(d->flags & DIR_STAT) || d->list_flags & DIR_REREAD || e->err ||
+	    l->ops->differs(l->ctx, d, e))
+		l->ops->dirty(l->ctx, d, e->name, e->name_len, d->list_epoch);
+	if (S_ISDIR(e->st.mode))
+		listed_subdir(l, d, e);
+}
+
+/* Not in the listing, or not as a directory. It may have come after the listing passed: look. */
+static void listed_unseen(struct ladder *l, struct dir *d)
+{
+	struct list *pos;
+
+	list_for_each(pos, &d->children) {
+		struct dir *child = container_of(pos, struct dir, sibling);
+
+		if (child->seen == d->number)
+			continue;
+		l->ops->hold(l->ctx, d->list_epoch);
+		visit_want(l, child, d->list_flags & DIR_WALK, d->list_epoch);
+	}
+}
+
+static struct dir *listing_of(struct ladder *l, uint64_t serial, uint64_t number)
+{
+	struct dir *d = tree_by_serial(l->tree, serial);
+
+	return d && d->flags & DIR_LISTING && d->number == number ? d : NULL;
+}
+
+/* Never read as "empty": what is known of the directory stays as it is. */
+static void listing_failed(struct ladder *l, struct dir *d, int err)
+{
+	if (err == -ENOENT && tree_placed(d)) {
+		l->ops->hold(l->ctx, d->list_epoch);
+		visit_want(l, d, 0, d->list_epoch);
+	} else if (tree_placed(d)) {
+		d->flags |= DIR_BLIND | (d->list_flags & (DIR_RECURSE | DIR_REREAD));
+		l->ops->skipped(l->ctx, d, err);
+	}
+	listing_end(l, d);
+}
+
+void ladder_list_failed(struct ladder *l, uint64_t serial, uint64_t number, int err)
+{
+	struct dir *d = listing_of(l, serial, number);
+
+	if (!d)
+		return;
+	listing_failed(l, d, err);
+	walk_next(l);
+}
+
+void ladder_listed(struct ladder *l, const struct scan_page *page, uint64_t now_ns)
+{
+	struct dir *d = listing_of(l, page->serial, page->number);
+
+	(void)now_ns;
+	if (!d)
+		return;
+	if (!tree_placed(d)) {
+		listing_cancel(l, d);
+	} else if (page->err) {
+		listing_failed(l, d, page->err);
+	} else {
+		for (uint32_t i = 0; i < page->n; i++)
+			listed_entry(l, d, &page->entries[i]);
+		l->ops->absent(l->ctx, d, page->after, page->after_len, page, d->list_epoch);
+		if (page->last) {
+			listed_unseen(l, d);
+			listing_end(l, d);
+		}
+	}
+	walk_next(l);
+}
+
+/* --- limbo ------------------------------------------------------------------------------- */
+
+uint64_t ladder_expire(struct ladder *l, uint64_t now_ns)
+{
+	struct list *limbo = tree_limbo(l->tree);
+
+	for (unsigned n = 0; !list_empty(limbo); n++) {
+		struct dir *d = container_of(limbo->next, struct dir, sibling);
+
+		if (ladder_busy(l))
+			return now_ns + LADDER_LIMBO_NS;
+		if (d->limbo_ns + LADDER_LIMBO_NS > now_ns)
+			return d->limbo_ns + LADDER_LIMBO_NS;
+		if (n == LADDER_EXPIRE_MAX)
+			return now_ns;
+		while (!list_empty(&d->children))
+			d = container_of(d->children.next, struct dir, sibling);
+		tree_detach(l->tree, d, now_ns);
+		drop_node(l, d);
+	}
+	return 0;
+}
+
+bool ladder_busy(const struct ladder *l)
+{
+	return l->n_visits || l->n_listings || l->walk_again;
+}
+
+bool ladder_walking(const struct ladder *l)
+{
+	return l->n_walk || l->walk_again;
+}
+
+const struct ladder_stats *ladder_stats(const struct ladder *l)
+{
+	return &l->stats;
+}

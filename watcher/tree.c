@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+/*
+ * tree.c - the directories we know: watch descriptor ↔ node ↔ place.
+ */
+#include "watcher/tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tree {
+	struct map by_serial, by_wd, by_place;
+	struct dir *root;
+	struct list limbo;
+	uint64_t next_serial;
+};
+
+static uint64_t place_hash(const struct dir *parent, const char *name, size_t len)
+{
+	return map_hash_name(parent->serial, name, len);
+}
+
+static char *name_dup(const char *name, size_t len)
+{
+	char *copy = malloc(len + 1);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, name, len);
+	copy[len] = '\0';
+	return copy;
+}
+
+static void dir_free(struct dir *d)
+{
+	if (!d)
+		return;
+	free(d->name);
+	free(d);
+}
+
+/* A node that only its serial finds. */
+static struct dir *dir_new(struct tree *t, const char *name, size_t len)
+{
+	struct dir *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->name = name_dup(name, len);
+	d->name_len = (uint8_t)len;
+	d->wd = -1;
+	d->serial = t->next_serial++;
+	list_init(&d->sibling);
+	list_init(&d->children);
+	list_init(&d->visit);
+	if (!d->name || map_add(&t->by_serial, &d->by_serial, map_hash_u64(d->serial))) {
+		dir_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+struct tree *tree_new(size_t max_dirs)
+{
+	struct tree *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	map_init(&t->by_serial, max_dirs);
+	map_init(&t->by_wd, max_dirs);
+	map_init(&t->by_place, max_dirs);
+	list_init(&t->limbo);
+	t->next_serial = 1;
+	t->root = dir_new(t, "", 0);
+	if (!t->root) {
+		tree_free(t);
+		return NULL;
+	}
+	return t;
+}
+
+/* Frees @top and what is below it without keeping the maps in order. */
+static void free_below(struct dir *top)
+{
+	struct dir *d = top;
+
+	for (;;) {
+		struct dir *parent;
+
+		while (!list_empty(&d->children))
+			d = container_of(d->children.next, struct dir, sibling);
+		parent = d->parent;
+		list_del(&d->sibling);
+		if (d == top) {
+			dir_free(d);
+			return;
+		}
+		dir_free(d);
+		d = parent;
+	}
+}
+
+void tree_free(struct tree *t)
+{
+	if (!t)
+		return;
+	while (!list_empty(&t->limbo))
+		free_below(container_of(t->limbo.next, struct dir, sibling));
+	if (t->root)
+		free_below(t->root);
+	map_free(&t->by_serial);
+	map_free(&t->by_wd);
+	map_free(&t->by_place);
+	free(t);
+}
+
+struct dir *tree_root(const struct tree *t)
+{
+	return t->root;
+}
+
+size_t tree_count(const struct tree *t)
+{
+	return t->by_serial.count;
+}
+
+struct dir *tree_by_serial(const struct tree *t, uint64_t serial)
+{
+	struct map_node *n = map_first(&t->by_serial, map_hash_u64(serial));
+
+	for (; n; n = map_next(n)) {
+		struct dir *d = container_of(n, struct dir, by_serial);
+
+		if (d->serial == serial)
+			return d;
+	}
+	return NULL;
+}
+
+struct dir *tree_by_wd(const struct tree *t, int wd)
+{
+	struct map_node *n = map_first(&t->by_wd, map_hash_u64((uint64_t)wd));
+
+	for (; n; n = map_next(n)) {
+		struct dir *d = container_of(n, struct dir, by_wd);
+
+		if (d->wd == wd)
+			return d;
+	}
+	return NULL;
+}
+
+struct dir *tree_child(const struct tree *t, const struct dir *parent, const char *name, size_t len)
+{
+	struct map_node *n = map_first(&t->by_place, place_hash(parent, name, len));
+
+	for (; n; n = map_next(n)) {
+		struct dir *d = container_of(n, struct dir, by_place);
+
+		if (d->parent == parent && d->name_len == len && !memcmp(d->name, name, len))
+			return d;
+	}
+	return NULL;
+}
+
+/* The only thing that can fail is the map: nothing has changed then. */
+static int put_at(struct tree *t, struct dir *d, struct dir *parent)
+{
+	int err = map_add(&t->by_place, &d->by_place, place_hash(parent, d->name, d->name_len));
+
+	if (err)
+		return err;
+	d->parent = parent;
+	list_push(&parent->children, &d->sibling);
+	return 0;
+}
+
+struct dir *tree_add(struct tree *t, struct dir *parent, const char *name, size_t len)
+{
+	struct dir *d;
+
+	if (!path_name_ok(name, len) || tree_child(t, parent, name, len))
+		return NULL;
+	d = dir_new(t, name, len);
+	if (!d)
+		return NULL;
+	if (put_at(t, d, parent)) {
+		map_del(&t->by_serial, &d->by_serial);
+		dir_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+int tree_set_wd(struct tree *t, struct dir *d, int wd)
+{
+	struct dir *holder = wd >= 0 ? tree_by_wd(t, wd) : NULL;
+
+	if (holder)
+		return holder == d ? 0 : -EEXIST;
+	if (d->wd >= 0)
+		map_del(&t->by_wd, &d->by_wd);
+	d->wd = -1;
+	if (wd >= 0) {
+		int err = map_add(&t->by_wd, &d->by_wd, map_hash_u64((uint64_t)wd));
+
+		if (err)
+			return err;
+		d->wd = wd;
+	}
+	return 0;
+}
+
+void tree_detach(struct tree *t, struct dir *d, uint64_t now_ns)
+{
+	if (!d->parent)
+		return;
+	map_del(&t->by_place, &d->by_place);
+	list_del(&d->sibling);
+	d->parent = NULL;
+	d->flags |= DIR_LIMBO;
+	d->limbo_ns = now_ns;
+	list_push(&t->limbo, &d->sibling);
+}
+
+int tree_attach(struct tree *t, struct dir *d, struct dir *parent, const char *name, size_t len,
+		uint64_t now_ns)
+{
+	char *copy, *old = d->name;
+	uint8_t old_len = d->name_len;
+	int err;
+
+	if (!path_name_ok(name, len) || !(d->flags & DIR_LIMBO))
+		return -EINVAL;
+	if (tree_child(t, parent, name, len))
+		return -EEXIST;
+	if (tree_below(parent, d))
+		return -ELOOP;
+	copy = name_dup(name, len);
+	if (!copy)
+		return -ENOMEM;
+	list_del(&d->sibling);
+	d->name = copy;
+	d->name_len = (uint8_t)len;
+	err = put_at(t, d, parent);
+	if (err) {
+		d->name = old;
+		d->name_len = old_len;
+		list_push_front(&t->limbo, &d->sibling);
+		free(copy);
+		return err;
+	}
+	free(old);
+	d->flags &= ~DIR_LIMBO;
+	d->id = 0;
+	while (!list_empty(&d->children))
+		tree_detach(t, container_of(d->children.next, struct dir, sibling), now_ns);
+	return 0;
+}
+
+void tree_drop(struct tree *t, struct dir *d)
+{
+	if (!d)
+		return;
+	list_del(&d->sibling);
+	list_del(&d->visit);
+	map_del(&t->by_serial, &d->by_serial);
+	dir_free(d);
+}
+
+struct list *tree_limbo(struct tree *t)
+{
+	return &t->limbo;
+}
+
+bool tree_placed(const struct dir *d)
+{
+	while (d->parent)
+		d = d->parent;
+	return !(d->flags & DIR_LIMBO);
+}
+
+bool tree_below(const struct dir *d, const struct dir *top)
+{
+	for (; d; d = d->parent)
+		if (d == top)
+			return true;
+	return false;
+}
+
+int tree_path(const struct dir *d, char *out)
+{
+	size_t n = 0, at;
+
+	if (!tree_placed(d))
+		return -ENOENT;
+	for (const struct dir *p = d; p->parent; p = p->parent)
+		n += p->name_len + (p->parent->parent ? 1u : 0u);
+	if (n > PATH_BYTES_MAX)
+		return -ENAMETOOLONG;
+	out[n] = '\0';
+	at = n;
+	for (; d->parent; d = d->parent) {
+		at -= d->name_len;
+		memcpy(out + at, d->name, d->name_len);
+		if (at)
+			out[--at] = '/';
+	}
+	return (int)n;
+}
