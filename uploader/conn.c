@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: MIT
+/*
+ * conn.c - one request on one libcurl handle.
+ *
+ * libcurl 7.88 told us: a streamed POST sends "Expect: 100-continue" unless that header is cleared; a body
+ * from a callback has to be seekable, since a dead keep-alive connection makes it start again; with a
+ * status of 300 and above before the body is out it stops sending and delivers that reply; a reply cut
+ * within its headers passes for a whole one.
+ */
+#include "uploader/conn.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "proto/limits.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define STRINGIFY_(x) #x
+#define STRINGIFY(x) STRINGIFY_(x)
+
+/* Commas and openings of an honest reply: a commit of the largest size that lacks every content. */
+#define JSON_ITEMS_MAX (4u * BULK_CHANGES_MAX)
+
+/* --- the request, out ---------------------------------------------------------------------- */
+
+size_t request_bytes(const struct request *rq)
+{
+	size_t n = 0;
+
+	for (unsigned i = 0; i < POOL_SEGMENTS; i++)
+		n += rq->body[i].len;
+	return n;
+}
+
+static size_t on_read(char *out, size_t size, size_t n, void *arg)
+{
+	struct conn *c = arg;
+	size_t room = size * n, done = 0;
+
+	while (done < room && c->segment < POOL_SEGMENTS) {
+		size_t left = c->rq->body[c->segment].len - c->offset;
+		size_t part = MIN(left, room - done);
+
+		if (part)
+			memcpy(out + done,
+			       (const char *)c->rq->body[c->segment].data + c->offset, part);
+		done += part;
+		c->offset += part;
+		if (part == left) {
+			c->segment++;
+			c->offset = 0;
+		}
+	}
+	return done;
+}
+
+static int on_seek(void *arg, curl_off_t at, int origin)
+{
+	struct conn *c = arg;
+
+	if (origin != SEEK_SET || at < 0)
+		return CURL_SEEKFUNC_FAIL;
+	c->segment = 0;
+	c->offset = (size_t)at;
+	while (c->segment < POOL_SEGMENTS && c->offset >= c->rq->body[c->segment].len)
+		c->offset -= c->rq->body[c->segment++].len;
+	return c->segment < POOL_SEGMENTS || !c->offset ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+/* --- the reply, in ------------------------------------------------------------------------- */
+
+static size_t on_write(char *data, size_t size, size_t n, void *arg)
+{
+	struct conn *c = arg;
+	struct buf *reply = &c->rq->reply;
+	size_t len = size * n, room = reply->max - MIN(reply->len, reply->max);
+	long status = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	/* The status is the news; a proxy's page of many KiB must not hide it. */
+	c->write_err = buf_append(reply, data, status >= 400 ? MIN(len, room) : len);
+	return c->write_err ? 0 : len;
+}
+
+static bool header_is(const char *line, size_t n, const char *name, const char **ret_value)
+{
+	size_t len = strlen(name);
+
+	if (n <= len || strncasecmp(line, name, len) || line[len] != ':')
+		return false;
+	*ret_value = line + len + 1;
+	return true;
+}
+
+static size_t on_header(char *line, size_t size, size_t n, void *arg)
+{
+	struct conn *c = arg;
+	const char *value, *end = line + size * n;
+	unsigned protocol = 0;
+
+	/* Trailers of a chunked reply come here too, behind the empty line. */
+	if (*line == '\r' || *line == '\n')
+		c->head_whole = true;
+	else if (size * n > 5 && !memcmp(line, "HTTP/", 5))
+		c->head_whole = false;
+	if (header_is(line, size * n, "Spate-Protocol", &value)) {
+		while (value < end && (*value == ' ' || *value == '\t'))
+			value++;
+		while (value < end && *value >= '0' && *value <= '9' && protocol < 100000)
+			protocol = protocol * 10 + (unsigned)(*value++ - '0');
+		c->rq->protocol = protocol;
+	}
+	return size * n;
+}
+
+/* --- the handle ---------------------------------------------------------------------------- */
+
+static void set_fixed_options(struct conn *c, const struct conn_options *opt)
+{
+	CURL *e = c->easy;
+
+	curl_easy_setopt(e, CURLOPT_PRIVATE, c);
+	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->why);
+	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, CONN_UPLOAD_BYTES);
+	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, CONN_DOWNLOAD_BYTES);
+	curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+	curl_easy_setopt(e, CURLOPT_READDATA, c);
+	curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+	curl_easy_setopt(e, CURLOPT_SEEKDATA, c);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONN_CONNECT_TIMEOUT_MS);
+	curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME,
+			 (long)((opt->timeout_ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC));
+	if (opt->insecure) {
+		curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+}
+
+int conn_open(struct conn *c, const struct conn_options *opt)
+{
+	*c = (struct conn){ .easy = curl_easy_init() };
+	if (!c->easy)
+		return -ENOMEM;
+	set_fixed_options(c, opt);
+	if (curl_easy_setopt(c->easy, CURLOPT_USERAGENT, "spate/" SPATE_VERSION) ||
+	    (opt->direct && curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*"))) {
+		conn_close(c);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The list holds a copy of the token: it is wiped before its memory goes back. */
+static void drop_headers(struct conn *c)
+{
+	for (struct curl_slist *h = c->headers; h; h = h->next)
+		explicit_bzero(h->data, strlen(h->data));
+	curl_slist_free_all(c->headers);
+	c->headers = NULL;
+}
+
+void conn_close(struct conn *c)
+{
+	if (!c)
+		return;
+	curl_easy_cleanup(c->easy);
+	c->easy = NULL;
+	drop_headers(c);
+}
+
+static int add_header(struct conn *c, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(c->headers, line);
+
+	if (!longer)
+		return -ENOMEM;
+	c->headers = longer;
+	return 0;
+}
+
+static int add_headers(struct conn *c, const char *authorization)
+{
+	const char *type = c->rq->content_type;
+	char line[256];
+
+	if ((authorization && add_header(c, authorization)) ||
+	    add_header(c, "Spate-Protocol: " STRINGIFY(PROTO_VERSION)) ||
+	    add_header(c, "Expect:"))
+		return -ENOMEM;
+	/* Without a type of ours libcurl would name a form. */
+	if ((size_t)snprintf(line, sizeof(line), "Content-Type:%s%s", type ? " " : "",
+			     type ? type : "") >= sizeof(line))
+		return -EINVAL;
+	return add_header(c, line);
+}
+
+static int set_url(struct conn *c, const char *origin)
+{
+	__cleanup_free char *url = NULL;
+
+	/* Anything else would become part of the host. */
+	if (c->rq->path[0] != '/')
+		return -EINVAL;
+	if (asprintf(&url, "%s%s", origin, c->rq->path) < 0) {
+		url = NULL;
+		return -ENOMEM;
+	}
+	return curl_easy_setopt(c->easy, CURLOPT_URL, url) ? -ENOMEM : 0;
+}
+
+static int set_method(struct conn *c)
+{
+	const char *method = c->rq->method;
+	size_t bytes = request_bytes(c->rq);
+	bool get = !strcmp(method, "GET"), post = !strcmp(method, "POST");
+
+	if (get && bytes)
+		return -EINVAL;
+	if (bytes || post) {
+		curl_easy_setopt(c->easy, CURLOPT_POST, 1L);
+		curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, bytes ? NULL : "");
+		curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)bytes);
+	} else {
+		curl_easy_setopt(c->easy, CURLOPT_HTTPGET, 1L);
+	}
+	return curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, get || post ? NULL : method) ?
+		       -ENOMEM : 0;
+}
+
+void request_clear(struct request *rq)
+{
+	buf_clear(&rq->reply);
+	rq->reply.max = rq->reply_max;
+	rq->err = 0;
+	rq->status = 0;
+	rq->protocol = 0;
+	rq->missing = false;
+	rq->error[0] = '\0';
+	rq->error_code[0] = '\0';
+}
+
+int conn_begin(struct conn *c, struct request *rq, const char *origin, const char *authorization)
+{
+	int err;
+
+	request_clear(rq);
+	c->rq = rq;
+	c->segment = 0;
+	c->offset = 0;
+	c->write_err = 0;
+	c->head_whole = false;
+	c->why[0] = '\0';
+	err = set_url(c, origin);
+	if (!err)
+		err = set_method(c);
+	if (!err)
+		err = add_headers(c, authorization);
+	if (!err)
+		curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
+	return err;
+}
+
+/* --- how it ended -------------------------------------------------------------------------- */
+
+static int errno_of(struct conn *c, int otherwise)
+{
+	long os = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &os);
+	/* A connect that is under way is not how it ended. */
+	if (os <= 0 || os >= 4096 || os == EINPROGRESS || os == EAGAIN)
+		return -otherwise;
+	return (int)-os;
+}
+
+static int transport_error(struct conn *c, CURLcode code)
+{
+	switch (code) {
+	case CURLE_OK:
+		return c->head_whole ? 0 : -ECONNABORTED;
+	case CURLE_WRITE_ERROR:
+		return c->write_err ? c->write_err : -EPROTO;
+	case CURLE_OUT_OF_MEMORY:
+		return -ENOMEM;
+	case CURLE_URL_MALFORMAT:
+	case CURLE_BAD_FUNCTION_ARGUMENT:
+		return -EINVAL;
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return -EHOSTUNREACH;
+	case CURLE_COULDNT_CONNECT:
+		return errno_of(c, ECONNREFUSED);
+	case CURLE_OPERATION_TIMEDOUT:
+		return -ETIMEDOUT;
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_GOT_NOTHING:
+		return errno_of(c, ECONNRESET);
+	case CURLE_PARTIAL_FILE:
+		return -ECONNABORTED;
+	case CURLE_PEER_FAILED_VERIFICATION:
+		return -EKEYREJECTED;
+	default:
+		return -EPROTO;
+	}
+}
+
+/* For people's terminals: one line, no control bytes. */
+static void copy_line(char *out, size_t size, const char *text)
+{
+	size_t n = strnlen(text, size - 1);
+
+	/* Not within a character: this text is put into JSON again. */
+	while (n && text[n] && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	for (size_t i = 0; i < n; i++)
+		out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
+	out[n] = '\0';
+}
+
+struct json_t *request_json(const struct request *rq)
+{
+	const unsigned char *at = rq->reply.data;
+	unsigned items = 0;
+
+	if (!rq->reply.len)
+		return NULL;
+	for (size_t i = 0; i < rq->reply.len; i++)
+		items += at[i] == ',' || at[i] == '[' || at[i] == '{';
+	if (items > JSON_ITEMS_MAX)
+		return NULL;
+	return json_loadb((const char *)at, rq->reply.len, JSON_REJECT_DUPLICATES, NULL);
+}
+
+static void read_error_body(struct request *rq)
+{
+	json_t *body = request_json(rq);
+	const char *message = json_string_value(json_object_get(body, "message"));
+	const char *code = json_string_value(json_object_get(body, "code"));
+
+	if (message && *message)
+		copy_line(rq->error, sizeof(rq->error), message);
+	else
+		snprintf(rq->error, sizeof(rq->error), "the server answered %u", rq->status);
+	if (code)
+		copy_line(rq->error_code, sizeof(rq->error_code), code);
+	rq->missing = json_is_array(json_object_get(body, "missing"));
+	json_decref(body);
+}
+
+static void read_status(struct conn *c, struct attempt *a)
+{
+	curl_off_t retry_after_s = 0;
+	long status = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+	a->status = (unsigned)status;
+	a->retry_after_ns = retry_after_s > 0 ? (uint64_t)retry_after_s * NSEC_PER_SEC : 0;
+}
+
+static const char *transport_text(const struct conn *c, CURLcode code, int err)
+{
+	if (err == -SP_ETOOBIG)
+		return "the reply is longer than what is accepted";
+	if (code == CURLE_OK)
+		return err == -ECONNABORTED ? "the reply was cut off" : err_str(err);
+	return c->why[0] ? c->why : curl_easy_strerror(code);
+}
+
+struct attempt conn_end(struct conn *c, CURLcode code, int err)
+{
+	struct request *rq = c->rq;
+	struct attempt a = { .err = err ? err : transport_error(c, code) };
+
+	if (a.err) {
+		rq->protocol = 0;
+		copy_line(rq->error, sizeof(rq->error), transport_text(c, code, a.err));
+	} else {
+		read_status(c, &a);
+	}
+	rq->err = a.err;
+	rq->status = a.status;
+	if (!a.err && (a.status < 200 || a.status > 299))
+		read_error_body(rq);
+	c->rq = NULL;
+	curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, NULL);
+	drop_headers(c);
+	return a;
+}
