@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// verify.c - spate verify DIR --to URL [--at V]: compare DIR with a version.
+#include "base/err.h"
+#include "cli/cli.h"
+#include "restore/pull.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct verb self = { "verify", verb_verify, "DIR --to URL [--at VERSION]",
+				  "compare DIR with a version" };
+
+#define SHOWN_DIFFER 20
+
+static void print_json(const struct verify_result *r)
+{
+	cli_print(json_pack("{s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:O}", "version", (json_int_t)r->version,
+			    "equal", !r->n_differ, "files", (json_int_t)r->files,
+			    "dirs", (json_int_t)r->dirs, "symlinks", (json_int_t)r->symlinks,
+			    "bytes", (json_int_t)r->bytes,
+			    "n_differences", (json_int_t)r->n_differ, "differences", r->differ));
+}
+
+static void print_text(const struct verify_result *r, const char *dir)
+{
+	const json_t *d;
+	size_t i;
+
+	json_array_foreach(r->differ, i, d) {
+		const char *reason = json_string_value(json_object_get(d, "reason"));
+		char *path = json_dumps(json_object_get(d, "path"), JSON_ENCODE_ANY);
+
+		if (i < SHOWN_DIFFER)
+			printf("%-8s %s%s%s\n", json_string_value(json_object_get(d, "what")),
+			       path ? path : "?", reason ? ": " : "", reason ? reason : "");
+		free(path);
+	}
+	if (r->n_differ > SHOWN_DIFFER)
+		printf("and %llu more; --json lists them\n",
+		       (unsigned long long)(r->n_differ - SHOWN_DIFFER));
+	printf("%s %s version %llu: %llu files, %llu directories, %llu symlinks, %llu bytes; "
+	       "%llu differences\n", dir, r->n_differ ? "differs from" : "is exactly",
+	       (unsigned long long)r->version, (unsigned long long)r->files,
+	       (unsigned long long)r->dirs, (unsigned long long)r->symlinks,
+	       (unsigned long long)r->bytes, (unsigned long long)r->n_differ);
+}
+
+static int run(const struct ws_url *url, const char *dir, uint64_t version,
+	       const struct cli_common *common)
+{
+	struct verify_result r;
+	struct pool *pool;
+	int code = cli_pool("verify", url, common, &pool), err;
+
+	if (code)
+		return code;
+	err = verify_run(pool, url->workspace, dir, version, &r);
+	pool_stop(pool);
+	if (err && err != -SP_EDIFFERS)
+		cli_fail(0, "verify", "%s%s%s", r.why, r.closest[0] ? "; there is " : "", r.closest);
+	else if (common->json)
+		print_json(&r);
+	else
+		print_text(&r, dir);
+	json_decref(r.differ);
+	return cli_exit(err);
+}
+
+int verb_verify(int argc, char **argv)
+{
+	const char *dir, *at = NULL, *to = getenv("SPATE_TO");
+	struct cli_common common;
+	uint64_t version = 0;
+	struct ws_url url;
+	const struct cli_opt opts[] = {
+		{ "to", &to, NULL, "URL  workspace to compare with" },
+		{ "at", &at, NULL, "VERSION  which one (the newest)" },
+		{ NULL, NULL, NULL, NULL },
+	};
+	int code;
+
+	if (cli_parse(&self, argc, argv, opts, &common, &dir, 1, 1, &code) < 0)
+		return code;
+	if (!to)
+		return cli_fail(EXIT_USAGE, "verify", "--to URL is missing");
+	if (at && cli_number("verify", "at", at, 1, INT64_MAX, &version))
+		return EXIT_USAGE;
+	code = cli_url("verify", to, true, &url);
+	return code ? code : run(&url, dir, version, &common);
+}

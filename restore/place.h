@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * place.h - a file or symlink appears under its name whole, or not at all.
+ *
+ *   place_open ──▶ write, any number of times ──▶ place_file ──▶ there
+ *                                          └────▶ place_drop ──▶ nothing was there
+ *
+ * What is being written has a name that no version is expected to hold; what a killed process left is
+ * known by it. The directory is a descriptor: no path is walked, nothing is followed. Any thread.
+ */
+#ifndef SPATE_RESTORE_PLACE_H
+#define SPATE_RESTORE_PLACE_H
+
+#include "proto/entry.h"
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#define PLACE_PREFIX ".spate-tmp-"
+#define PLACE_NAME (sizeof(PLACE_PREFIX) + 16)
+
+/** place_is_temp() - whether a name is one of those. */
+bool place_is_temp(const char *name);
+
+/** place_open() - a new empty file in @dirfd. Return: a descriptor, or -errno. */
+int place_open(int dirfd, char tmp[PLACE_NAME]);
+
+/**
+ * place_file() - set mode and mtime, then let the file appear; @fd is closed in every case.
+ * @old: what stands there now and may be replaced; NULL: nothing may
+ * @ret: its stat afterwards
+ *
+ * Return: 0, -EEXIST when something else is there, -ESTALE when it is no longer @old, -errno. After
+ * an error nothing of it is left.
+ */
+int place_file(int dirfd, int fd, const char *tmp, const char *name, const struct entry *e,
+	       const struct stat *old, struct stat *ret);
+
+/** place_symlink() - the same for a symlink to @e->target. */
+int place_symlink(int dirfd, const char *name, const struct entry *e, const struct stat *old,
+		  struct stat *ret);
+
+/** place_drop() - remove what place_open() made; @fd is closed. */
+void place_drop(int dirfd, int fd, const char *tmp);
+
+/** place_same() - whether two stats are of the same file in the same state. */
+bool place_same(const struct stat *a, const struct stat *b);
+
+/** place_time() - nanoseconds to what utimensat(2) takes, and back. */
+struct timespec place_time(int64_t ns);
+static inline int64_t place_ns(const struct timespec *ts)
+{
+	return (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
+}
+
+#endif
