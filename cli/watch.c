@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+/*
+ * watch.c - spate watch DIR: keep a remote copy of DIR exact, in the foreground.
+ */
+#include "cli/options.h"
+#include "daemon/daemon.h"
+
+#include <stdlib.h>
+
+static const struct verb self = { "watch", verb_watch, "DIR [--to URL]",
+				  "keep a remote copy of DIR exact" };
+
+int verb_watch(int argc, char **argv)
+{
+	struct daemon_options opt = { .live = true };
+	struct sync_texts t = { .to = getenv("SPATE_TO") };
+	struct cli_common common = { 0 };
+	const char *dir;
+	const struct cli_opt opts[] = {
+		{ "to", &t.to, NULL, "URL  workspace to push to; without it a hub is embedded" },
+		{ "http", &opt.http, NULL, "ADDR  serve /metrics, /livez, /readyz (127.0.0.1:9107)" },
+		{ "io", &t.io, NULL, "ENGINE  auto, uring or threads (auto)" },
+		{ "quiet", &t.quiet, NULL, "MS  a cycle ends when quiet for this long (5)" },
+		{ "max-delay", &t.max_delay, NULL, "MS  a cycle is open at most this long (100)" },
+		{ "batch-files", &t.batch_files, NULL, "N  most files in a cycle (4096)" },
+		{ "batch-bytes", &t.batch_bytes, NULL, "SIZE  most bytes in a cycle (8M)" },
+		{ "memory", &t.memory, NULL, "SIZE  budget of the dirty set and the tree (64M)" },
+		{ "drain", &t.drain, NULL, "S  time to finish after SIGTERM (8)" },
+		{ "allow-home", NULL, &t.allow_home, "DIR may be the home directory" },
+		{ "create", NULL, &t.create, "create the workspace if it does not exist" },
+		{ 0 },
+	};
+	int ret;
+
+	if (cli_parse(&self, argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
+		return ret;
+	ret = options_sync("watch", dir, &t, &common, &opt.sync);
+	if (ret)
+		return ret;
+	opt.embedded_hub = !t.to;
+	return cli_exit(daemon_watch(&opt));
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+/*
+ * expand.c - what was read becomes changes: one for each path that differs, and for a directory
+ * that is gone one for everything known below it.
+ */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "daemon/sync_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A full path of the remote, built up and cut back while walking down. */
+struct spot {
+	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
+	size_t len;
+};
+
+static size_t spot_enter(struct spot *p, const char *name, size_t len)
+{
+	size_t before = p->len;
+
+	if (p->len)
+		p->path[p->len++] = '/';
+	memcpy(p->path + p->len, name, len);
+	p->len += len;
+	p->path[p->len] = '\0';
+	return before;
+}
+
+/* Return: the new entry of f->sent, or NULL when the commit is full. */
+static struct sent *expand_send(struct flight *f, struct change *c, const struct spot *at)
+{
+	struct sent *sent = &f->sent[f->n_sent];
+
+	c->e.path = at->path;
+	c->e.path_len = at->len;
+	if (at->len > PATH_BYTES_MAX || bulk_add(&f->bulk, c) < 0)
+		return NULL;
+	f->n_sent++;
+	*sent = (struct sent){ .deletion = c->op == CHANGE_DELETE };
+	return sent;
+}
+
+/* One deletion of something the index knows below a removed directory. */
+static bool expand_delete_row(struct flight *f, const struct spot *at, uint64_t dir_id,
+			      const char *name, size_t len, const struct index_row *row)
+{
+	struct change c = { .op = CHANGE_DELETE, .expect = row->rev, .frame = FRAME_NONE };
+	struct sent *sent;
+
+	if (f->n_sent >= f->sync->conf.batch_files + FLIGHT_EXPAND_MAX - 1 ||
+	    f->names_used + len > FLIGHT_NAME_BYTES)
+		return false;
+	sent = expand_send(f, &c, at);
+	if (!sent)
+		return false;
+	sent->name = memcpy(f->names + f->names_used, name, len);
+	sent->name_len = (uint8_t)len;
+	sent->dir_id = dir_id;
+	sent->row = *row;
+	f->names_used += len;
+	return true;
+}
+
+/*
+ * Delete what is known below @dir_id, deepest first. Depth is bounded by the length of a path.
+ * Return: false when the commit is full: the rest comes with the next one.
+ */
+static bool expand_below(struct flight *f, struct spot *at, uint64_t dir_id)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	const char *after = NULL;
+	int len = 0;
+
+	while ((len = index_next(f->sync->index, dir_id, after, (size_t)len, name, &row)) >= 0) {
+		size_t before = spot_enter(at, name, (size_t)len);
+		bool all = row.type != ENTRY_DIR || expand_below(f, at, row.child);
+
+		all = all && expand_delete_row(f, at, dir_id, name, (size_t)len, &row);
+		at->len = before;
+		if (!all)
+			return false;
+		after = name;
+	}
+	return true;
+}
+
+/* The directory may have moved or gone while its files were read: then nothing is known. */
+static struct dir *expand_dir(struct flight *f, const struct read_item *item)
+{
+	const struct flight_dir *fd = &f->dirs[item->dir];
+	struct dir *d = tree_by_serial(f->sync->tree, fd->serial);
+	char path[PATH_BYTES_MAX + 1];
+
+	if (!d || d->id != fd->id || tree_path(d, path) < 0 || strcmp(path, fd->path))
+		return NULL;
+	return d;
+}
+
+static const char *expand_reason(const struct read_item *item)
+{
+	if (item->result != READ_SPECIAL)
+		return item->err == -SP_ETOOBIG ? "larger than spate can store" : err_str(item->err);
+	switch (item->st.mode & S_IFMT) {
+	case S_IFIFO:
+		return "a FIFO";
+	case S_IFSOCK:
+		return "a socket";
+	default:
+		return "a device";
+	}
+}
+
+static void expand_skip(struct flight *f, struct read_item *item, const struct spot *at)
+{
+	struct sync *s = f->sync;
+	bool special = item->result == READ_SPECIAL;
+
+	skips_set(s->skips, special ? SKIP_SPECIAL : SKIP_UNREADABLE, f->dirs[item->dir].serial,
+		  item->name, item->name_len, at->path, expand_reason(item));
+	if (special)
+		s->totals.skipped++;
+	else
+		s->totals.failed++;
+	if (!special && !s->retry_at_ns)
+		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
+}
+
+static void expand_write(struct flight *f, const struct read_item *item,
+			 const struct index_row *row, bool keep_list)
+{
+	struct index *ix = f->sync->index;
+
+	if (!f->writing && index_begin(ix))
+		return;
+	f->writing = true;
+	index_put(ix, f->dirs[item->dir].id, item->name, item->name_len, row,
+		  keep_list ? item->known_list : NULL, keep_list ? item->known_list_len : 0);
+}
+
+/*
+ * From the moment a new path is sent the remote may hold it, whether or not we live to see the answer.
+ * The index says so with a row that equals nothing on disk: a restart then reads the path again, or
+ * deletes it if it is gone meanwhile. It also fixes the id under which a new directory's contents are
+ * kept, whatever becomes of its node before the answer.
+ */
+static void expand_intent(struct flight *f, const struct read_item *item, struct index_row *row)
+{
+	bool known_dir = item->has_known && item->known.type == ENTRY_DIR;
+	struct index_row intent = {
+		.type = row->type,
+		.flags = INDEX_UNCONFIRMED,
+		.mode = UINT32_MAX,
+		.rev = item->has_known ? item->known.rev : 0,
+	};
+	struct sync *s = f->sync;
+	struct dir *parent, *d;
+
+	if (row->type == ENTRY_DIR && known_dir) {
+		row->child = item->known.child;
+		return;
+	}
+	if (row->type != ENTRY_DIR && item->has_known)
+		return;
+	if (row->type == ENTRY_DIR) {
+		parent = tree_by_serial(s->tree, f->dirs[item->dir].serial);
+		d = tree_child(s->tree, parent, item->name, item->name_len);
+		row->child = intent.child = d && d->id ? d->id : index_new_dir(s->index);
+	}
+	expand_write(f, item, &intent, false);
+}
+
+/* Return: false when the commit is full; nothing was added then, or a part of what is below. */
+static bool expand_change(struct flight *f, struct read_item *item, struct plan *plan,
+			  struct spot *at)
+{
+	bool had_below = item->has_known && item->known.type == ENTRY_DIR;
+	struct sent *sent;
+
+	if ((plan->kind == PLAN_DELETE || plan->kind == PLAN_REPLACE) && had_below &&
+	    !expand_below(f, at, item->known.child))
+		return false;
+	if (item->result == READ_SYMLINK) {
+		plan->change.e.target = item->target;
+		plan->change.e.target_len = item->target_len;
+	}
+	sent = expand_send(f, &plan->change, at);
+	if (!sent)
+		return false;
+	sent->item = item;
+	sent->dir_id = f->dirs[item->dir].id;
+	sent->name = item->name;
+	sent->name_len = item->name_len;
+	sent->row = plan->kind == PLAN_DELETE ? item->known : plan->row;
+	if (plan->kind != PLAN_DELETE)
+		expand_intent(f, item, &sent->row);
+	return true;
+}
+
+static void expand_item(struct flight *f, struct read_item *item)
+{
+	struct sync *s = f->sync;
+	struct dir *d = expand_dir(f, item);
+	uint64_t now = clock_ns();
+	struct spot at = { .len = 0 };
+	struct plan plan;
+
+	if (!d) {
+		flight_back(f, item, now + SYNC_MOVED_NS);
+		return;
+	}
+	if (f->dirs[item->dir].path[0])
+		spot_enter(&at, f->dirs[item->dir].path, strlen(f->dirs[item->dir].path));
+	spot_enter(&at, item->name, item->name_len);
+	if (item->result == READ_DIR)
+		ladder_found_dir(s->ladder, d, item->name, item->name_len, now);
+	plan_item(item, &plan);
+	if (item->result == READ_SPECIAL)
+		expand_skip(f, item, &at);
+	else if (plan.kind != PLAN_AGAIN && plan.kind != PLAN_SKIP)
+		skips_del(s->skips, d->serial, item->name, item->name_len);
+	switch (plan.kind) {
+	case PLAN_AGAIN:
+		/* Its own directory has to be looked at before its names can be. */
+		if (item->result == READ_MOVED && d->parent)
+			ladder_found_dir(s->ladder, d->parent, d->name, d->name_len, now);
+		flight_back(f, item, item->result == READ_NOROOM ? 0 : now + SYNC_MOVED_NS);
+		return;
+	case PLAN_SKIP:
+		if (item->result != READ_SPECIAL)
+			expand_skip(f, item, &at);
+		break;
+	case PLAN_TOUCH:
+		/* The index learns a new stat; the remote need not hear of it. */
+		expand_write(f, item, &plan.row, true);
+		s->totals.existing += item->result != READ_DIR;
+		break;
+	case PLAN_NOTHING:
+		s->totals.existing += item->result == READ_SAME || item->result == READ_SYMLINK;
+		break;
+	case PLAN_PUT:
+	case PLAN_REPLACE:
+	case PLAN_DELETE:
+		if (!expand_change(f, item, &plan, &at))
+			flight_back(f, item, 0);
+		return;
+	}
+	flight_item_done(f, item);
+}
+
+static void expand_head(struct flight *f)
+{
+	struct sync *s = f->sync;
+	struct commit_head head = { .epoch = s->epoch, .base = BASE_NONE };
+
+	memcpy(head.writer, index_meta(s->index)->writer, WRITER_BYTES);
+	if (s->conf.create || s->conf.url.loopback)
+		head.flags |= COMMIT_CREATE;
+	if (s->conf.once)
+		head.flags |= COMMIT_ATOMIC;
+	head.seq = ++s->seq;
+	bulk_begin(&f->bulk, &head);
+}
+
+void expand_flight(struct flight *f)
+{
+	int chunk_err = atomic_load(&f->chunk_err);
+
+	f->n_sent = 0;
+	f->names_used = 0;
+	f->writing = false;
+	expand_head(f);
+	for (uint32_t i = 0; i < f->job.n_items; i++) {
+		/* A list whose chunks did not arrive is no content. */
+		if (chunk_err && f->job.items[i].form == CONTENT_LIST)
+			flight_back(f, &f->job.items[i], clock_ns() + SYNC_RETRY_NS);
+		else
+			expand_item(f, &f->job.items[i]);
+	}
+	if (f->writing && index_commit(f->sync->index))
+		log_warn("index", "cannot be written; what changed is compared again after a restart");
+	f->writing = false;
+	if (f->n_sent)
+		flight_send(f);
+	else
+		flight_end(f);
+	if (chunk_err)
+		sync_trouble(f->sync, chunk_err, "sending chunks of a large file failed: %s",
+			     err_str(chunk_err));
+}

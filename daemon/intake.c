@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT
+/*
+ * intake.c - the way in: kernel events and listings become dirty paths.
+ *
+ * Also the only place that adds and removes watches. A directory is opened beneath the root without
+ * following a link, watched through that descriptor, and the same descriptor is then listed: what
+ * is watched, identified and listed is one inode.
+ */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "daemon/sync_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+/* --- actions of the ladder -------------------------------------------------------------- */
+
+static unsigned op_hold_now(void *ctx)
+{
+	struct sync *s = ctx;
+	unsigned epoch = s->degrading ? s->barrier.first : barrier_now(&s->barrier);
+
+	return barrier_hold(&s->barrier, epoch);
+}
+
+/* Inherited from work that still holds @epoch, so it is open and counts as it is. */
+static void op_hold(void *ctx, unsigned epoch)
+{
+	struct sync *s = ctx;
+
+	barrier_hold(&s->barrier, epoch);
+}
+
+static void op_release(void *ctx, unsigned epoch)
+{
+	struct sync *s = ctx;
+
+	barrier_release(&s->barrier, epoch);
+}
+
+/* The dirty set is full: what was known about the paths of a directory becomes "the directory". */
+static void intake_degrade(struct sync *s, uint64_t serial)
+{
+	struct dir *d = tree_by_serial(s->tree, serial);
+
+	if (!d)
+		return;
+	s->degrading = true; /* the listing must not be younger than the records it replaces */
+	ladder_relist(s->ladder, d);
+	s->degrading = false;
+	coalesce_drop_dir(s->dirty, serial);
+}
+
+void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch)
+{
+	uint64_t now = clock_ns();
+	int err = coalesce_dirty(s->dirty, serial, name, len, epoch, now);
+
+	if (err)
+		intake_degrade(s, serial);
+	cycle_dirtied(&s->cycle, now);
+}
+
+static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, unsigned epoch)
+{
+	intake_dirty(ctx, dir->serial, name, len, epoch);
+}
+
+static void op_drop(void *ctx, struct dir *dir)
+{
+	struct sync *s = ctx;
+
+	coalesce_drop_dir(s->dirty, dir->serial);
+	skips_drop_dir(s->skips, dir->serial);
+	if (dir->wd >= SYNC_WD_NONE)
+		s->unwatched--;
+}
+
+static void op_unwatch(void *ctx, int wd)
+{
+	struct sync *s = ctx;
+
+	if (s->inotify_fd >= 0 && wd < SYNC_WD_NONE)
+		inotify_rm_watch(s->inotify_fd, wd);
+}
+
+static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
+{
+	struct sync *s = ctx;
+	struct index_row row;
+
+	if (index_get(s->index, dir->id, e->name, e->name_len, &row) ||
+	    plan_differs(&row, &e->st))
+		return true;
+	if (row.type != ENTRY_DIR)
+		s->totals.existing++;
+	return false;
+}
+
+static int name_cmp(const char *a, size_t alen, const char *b, size_t blen)
+{
+	int c = memcmp(a, b, alen < blen ? alen : blen);
+
+	return c ? c : (alen > blen) - (alen < blen);
+}
+
+/* Both the index and the page are in name order: walk them side by side. */
+static void op_absent(void *ctx, struct dir *dir, const char *after, size_t after_len,
+		      const struct scan_page *page, unsigned epoch)
+{
+	struct sync *s = ctx;
+	char name[PATH_NAME_MAX + 1], prev[PATH_NAME_MAX + 1];
+	struct index_row row;
+	uint32_t i = 0;
+	int len;
+
+	while ((len = index_next(s->index, dir->id, after, after_len, name, &row)) >= 0) {
+		while (i < page->n && name_cmp(page->entries[i].name, page->entries[i].name_len,
+					       name, (size_t)len) < 0)
+			i++;
+		if (i == page->n && !page->last)
+			return;
+		if (i == page->n || name_cmp(page->entries[i].name, page->entries[i].name_len, name,
+					     (size_t)len))
+			intake_dirty(s, dir->serial, name, (size_t)len, epoch);
+		memcpy(prev, name, (size_t)len);
+		after = prev;
+		after_len = (size_t)len;
+	}
+}
+
+static uint64_t op_id(void *ctx, struct dir *parent, const char *name, size_t len)
+{
+	struct sync *s = ctx;
+	struct index_row row;
+
+	if (!parent)
+		return INDEX_ROOT_ID;
+	if (!index_get(s->index, parent->id, name, len, &row) && row.type == ENTRY_DIR)
+		return row.child;
+	return index_new_dir(s->index);
+}
+
+static bool op_known(void *ctx, struct dir *dir)
+{
+	struct sync *s = ctx;
+
+	return !index_dir_empty(s->index, dir->id);
+}
+
+static void op_cookie(void *ctx, const char *name, size_t len)
+{
+	struct sync *s = ctx;
+	uint64_t number = 0;
+
+	for (size_t i = 0; i < len && name[i] >= '0' && name[i] <= '9'; i++)
+		number = number * 10 + (uint64_t)(name[i] - '0');
+	for (size_t i = 0; i < SYNC_COOKIES; i++) {
+		struct cookie *b = &s->cookies[i];
+
+		if (b->number != number || b->seen || !number)
+			continue;
+		b->seen = true;
+		b->epoch = barrier_close(&s->barrier);
+	}
+}
+
+static void op_root_lost(void *ctx, const char *why)
+{
+	struct sync *s = ctx;
+
+	if (s->held)
+		return;
+	s->held = true;
+	sync_trouble(s, -SP_EMOVED, "%s was %s: nothing is sent or deleted any more; "
+		     "restart spate when it is back", s->conf.root, why);
+}
+
+static void op_skipped(void *ctx, struct dir *dir, int err)
+{
+	struct sync *s = ctx;
+	char path[PATH_BYTES_MAX + 1];
+
+	if (!dir->parent || tree_path(dir, path) < 0)
+		return;
+	skips_set(s->skips, SKIP_UNREADABLE, dir->parent->serial, dir->name, dir->name_len, path,
+		  err == -EXDEV ? "a second mount of a directory that is watched elsewhere" :
+				  err_str(err));
+}
+
+const struct ladder_ops intake_ops = {
+	.dirty = op_dirty,
+	.drop = op_drop,
+	.unwatch = op_unwatch,
+	.differs = op_differs,
+	.absent = op_absent,
+	.id = op_id,
+	.known = op_known,
+	.cookie = op_cookie,
+	.root_lost = op_root_lost,
+	.skipped = op_skipped,
+	.hold_now = op_hold_now,
+	.hold = op_hold,
+	.release = op_release,
+};
+
+/* --- events ------------------------------------------------------------------------------ */
+
+void intake_events(struct sync *s)
+{
+	uint64_t start = clock_ns();
+	const void *data;
+	size_t n;
+
+	if (!s->ring)
+		return;
+	while ((n = ring_peek(s->ring, &data)) > 0) {
+		size_t taken = 0;
+
+		/* Give room back often: the watcher may be waiting for it. */
+		while (taken < n && taken < 64 * 1024) {
+			struct event ev;
+			int len = inotify_next((const char *)data + taken, n - taken, &ev);
+
+			if (len <= 0) {
+				s->fatal = -EIO;
+				log_error("watcher", "the kernel sent a malformed event");
+				return;
+			}
+			ladder_event(s->ladder, &ev, start);
+			taken += (size_t)len;
+		}
+		ring_consume(s->ring, taken);
+		if (clock_ns() - start > SYNC_SLICE_NS)
+			return;
+	}
+}
+
+/* --- listings ---------------------------------------------------------------------------- */
+
+void intake_pages(struct sync *s)
+{
+	uint64_t start = clock_ns();
+
+	while (coalesce_has_room(s->dirty, SCAN_PAGE_ENTRIES)) {
+		struct scan_page *page = scan_take(s->scan);
+
+		if (!page)
+			return;
+		ladder_listed(s->ladder, page, start);
+		scan_page_free(s->scan, page);
+		if (clock_ns() - start > SYNC_SLICE_NS)
+			return;
+	}
+}
+
+/* --- visits ------------------------------------------------------------------------------ */
+
+/* Return: a wd, a stand-in when the watch limit is reached or nothing is watched, or -errno. */
+static int intake_add_watch(struct sync *s, struct dir *d, int fd)
+{
+	char path[64];
+	int wd;
+
+	if (s->inotify_fd < 0)
+		return d->wd >= 0 ? d->wd : s->next_wd++;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	/* Through the link to the descriptor: IN_DONT_FOLLOW would watch the link itself. */
+	wd = inotify_add_watch(s->inotify_fd, path, WATCHER_MASK & ~IN_DONT_FOLLOW);
+	if (wd >= 0) {
+		if (d->wd >= SYNC_WD_NONE)
+			s->unwatched--;
+		return wd;
+	}
+	if (errno != ENOSPC)
+		return -errno;
+	if (d->wd >= SYNC_WD_NONE)
+		return d->wd;
+	if (!s->unwatched++)
+		sync_trouble(s, -ENOSPC, "watch budget: the limit of inotify watches is reached; what is "
+			     "not watched is polled every %d s; raise fs.inotify.max_user_watches",
+			     (int)(SYNC_POLL_NS / NSEC_PER_SEC));
+	return s->next_wd++;
+}
+
+static int intake_open(struct sync *s, struct dir *d)
+{
+	char path[PATH_BYTES_MAX + 1];
+	int root, fd, len = tree_path(d, path);
+
+	if (len < 0)
+		return len;
+	root = open(s->conf.root, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (root < 0)
+		return -errno;
+	fd = path_open_beneath(root, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+	close(root);
+	return fd;
+}
+
+static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
+{
+	struct ladder_visit what;
+	struct path_ident ident;
+	int wd, err, fd = intake_open(s, d);
+
+	if (fd < 0) {
+		if (!d->parent && !(d->flags & DIR_LIMBO))
+			op_root_lost(s, fd == -ENOENT ? "removed" : err_str(fd));
+		ladder_visit_failed(s->ladder, d, fd, now);
+		return;
+	}
+	err = path_ident_of(fd, &ident);
+	wd = err ? err : intake_add_watch(s, d, fd);
+	if (wd < 0) {
+		close(fd);
+		ladder_visit_failed(s->ladder, d, wd, now);
+		return;
+	}
+	what = ladder_visited(s->ladder, d, wd, &ident, now);
+	if (!what.list) {
+		close(fd);
+		return;
+	}
+	err = scan_submit(s->scan, what.dir->serial, what.number, fd, what.want_stat);
+	if (err)
+		ladder_list_failed(s->ladder, what.dir->serial, what.number, err);
+}
+
+void intake_visits(struct sync *s)
+{
+	uint64_t start = clock_ns();
+
+	s->visits_left = false;
+	/* Without room the pages of the listings under way wake us. */
+	while (!s->held && scan_has_room(s->scan)) {
+		struct dir *d = ladder_next_visit(s->ladder);
+
+		if (!d)
+			return;
+		intake_visit(s, d, start);
+		s->visits_left = clock_ns() - start > SYNC_SLICE_NS;
+		if (s->visits_left)
+			return;
+	}
+}
+
+int intake_watch_cookies(struct sync *s)
+{
+	char path[64];
+	int wd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->cookie_dir);
+	wd = inotify_add_watch(s->inotify_fd, path, IN_CREATE | IN_ONLYDIR);
+	return wd < 0 ? -errno : wd;
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+/*
+ * report.c - what is true of a sync right now.
+ */
+#include "base/clock.h"
+#include "base/io.h"
+#include "daemon/sync_priv.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Both limits count; the lower one is met first. */
+uint64_t report_watches_limit(void)
+{
+	static const char *const files[] = { "/proc/sys/fs/inotify/max_user_watches",
+					     "/proc/sys/user/max_inotify_watches" };
+	uint64_t limit = UINT64_MAX;
+
+	for (size_t i = 0; i < 2; i++) {
+		char *text;
+		uint64_t n;
+
+		if (io_read_file(AT_FDCWD, files[i], 64, &text, NULL))
+			continue;
+		n = strtoull(text, NULL, 10);
+		limit = n < limit ? n : limit;
+		free(text);
+	}
+	return limit == UINT64_MAX ? 0 : limit;
+}
+
+static uint64_t load(const _Atomic uint64_t *v)
+{
+	return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+static void report_counters(struct sync *s, struct sync_health *h)
+{
+	const struct ladder_stats *ladder = ladder_stats(s->ladder);
+	const struct reader_stats *reader = reader_stats(s->reader);
+	const struct pool_stats *pool = pool_stats(s->pool);
+
+	h->counters.events = ladder->events;
+	h->counters.overflows = ladder->overflows;
+	h->counters.rescans = ladder->rescans;
+	h->counters.cycles = s->n.cycles;
+	h->counters.commits = s->n.commits;
+	h->counters.requests = load(&pool->requests);
+	h->counters.bulk_requests = s->n.bulk_requests;
+	h->counters.files_read = load(&reader->files_read);
+	h->counters.hashed_bytes = load(&reader->bytes_read);
+	h->counters.torn = load(&reader->torn);
+	h->counters.files_sent = s->n.files_sent;
+	h->counters.bytes_sent = load(&pool->bytes_sent);
+	h->counters.retries = load(&pool->retries_network) + load(&pool->retries_status);
+	h->counters.conflicts = s->n.conflicts;
+	h->counters.deletes_sent = s->n.deletes_sent;
+	h->counters.ring_depth = s->ring ? ring_depth(s->ring) : 0;
+	for (int kind = 0; kind < SKIP_KINDS; kind++)
+		if (kind != SKIP_UNSTABLE)
+			h->counters.skipped += skips_count(s->skips, kind);
+}
+
+void sync_health(struct sync *s, struct sync_health *ret)
+{
+	uint64_t oldest = coalesce_oldest_ns(s->dirty);
+	char pool_error[256];
+
+	*ret = (struct sync_health){
+		.held = s->held,
+		.mode = s->unwatched ? "hybrid" : "inotify",
+		.io = reader_engine_name(s->reader),
+		.version = s->version,
+		.dirty = coalesce_count(s->dirty),
+		.watches = tree_count(s->tree) - s->unwatched,
+		.watches_limit = s->watches_limit,
+	};
+	pool_last_error(s->pool, pool_error);
+	ret->remote_down = pool_error[0] || !s->remote_known;
+	ret->pushed = s->first_known && barrier_passed(&s->barrier, s->first_epoch);
+	ret->scanned = s->walked;
+	ret->ready = s->walked && (ret->pushed || (pool_error[0] != '\0'));
+	ret->idle = s->walked && s->remote_known && !ret->dirty && !flight_any(s) &&
+		    !ladder_busy(s->ladder) && (!s->ring || !ring_depth(s->ring));
+	if (oldest)
+		ret->unsynced_age_s = (double)(clock_ns() - oldest) / 1e9;
+	memcpy(ret->last_error, s->last_error[0] ? s->last_error : pool_error,
+	       sizeof(ret->last_error));
+	report_counters(s, ret);
+}
+
+void sync_totals(struct sync *s, struct sync_totals *ret)
+{
+	*ret = s->totals;
+}
+
+const struct histogram *sync_commit_seconds(const struct sync *s)
+{
+	return &s->commit_seconds;
+}
+
+void sync_lists(struct sync *s, json_t **ret_unstable, json_t **ret_special,
+		json_t **ret_unreadable)
+{
+	*ret_unstable = skips_list(s->skips, SKIP_UNSTABLE, SYNC_LIST_MAX);
+	*ret_special = skips_list(s->skips, SKIP_SPECIAL, SYNC_LIST_MAX);
+	*ret_unreadable = skips_list(s->skips, SKIP_UNREADABLE, SYNC_LIST_MAX);
+	json_t *refused = skips_list(s->skips, SKIP_REFUSED, SYNC_LIST_MAX);
+
+	json_array_extend(*ret_unreadable, refused);
+	json_decref(refused);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * skips.h - paths that are not, or not quite, in the remote, each with its reason.
+ *
+ * At most SKIPS_MAX are named; past that they are counted. Control thread only.
+ */
+#ifndef SPATE_DAEMON_SKIPS_H
+#define SPATE_DAEMON_SKIPS_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SKIPS_MAX 10000u
+
+enum skip_kind {
+	SKIP_SPECIAL,    /* FIFO, socket, device: never sent */
+	SKIP_UNREADABLE, /* the remote keeps its previous version; tried again */
+	SKIP_REFUSED,    /* the hub would not take it; tried again */
+	SKIP_UNSTABLE,   /* sent, but it moved under the reader's hand */
+	SKIP_KINDS
+};
+
+struct skips;
+
+struct skips *skips_new(void);
+void skips_free(struct skips *s);
+/** skips_set() - (directory serial, name) is skipped for @reason; replaces an older reason. */
+void skips_set(struct skips *s, enum skip_kind kind, uint64_t dir, const char *name, size_t len,
+	       const char *path, const char *reason);
+/** skips_del() - the path is as it should be again. */
+void skips_del(struct skips *s, uint64_t dir, const char *name, size_t len);
+/** skips_drop_dir() - the directory is gone. */
+void skips_drop_dir(struct skips *s, uint64_t dir);
+size_t skips_count(const struct skips *s, enum skip_kind kind);
+/** skips_list() - [{"path","reason"}], at most @max, a new reference. */
+json_t *skips_list(const struct skips *s, enum skip_kind kind, size_t max);
+/** skips_each() - every named path of @kind. @fn may not change the table. */
+void skips_each(const struct skips *s, enum skip_kind kind,
+		void (*fn)(void *ctx, uint64_t dir, const char *name, size_t len), void *ctx);
+
+#endif

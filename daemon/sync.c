@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: MIT
+/*
+ * sync.c - the stages wired together; the whole flow is sync_step().
+ *
+ *  kernel ─▶ watcher ─▶ ring ─▶ ladder ─▶ dirty set ─▶ cycle ─▶ reader ─▶ plan ─▶ remote
+ *                                 │  ▲                    ▲                          │
+ *                                 ▼  │                    └────── index ◀─── ack ────┘
+ *                              visits, scans
+ */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "daemon/sync_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+/* --- one turn ---------------------------------------------------------------------------- */
+
+static void sync_wait(struct sync *s, int timeout_ms);
+static void sync_remote_state(struct sync *s);
+static void sync_milestones(struct sync *s);
+static void sync_urgency(struct sync *s);
+static void sync_timers(struct sync *s);
+
+int sync_step(struct sync *s, int timeout_ms)
+{
+	sync_wait(s, timeout_ms);
+	intake_events(s);      /* ring → ladder → dirty paths, directories to visit */
+	intake_pages(s);       /* listings → ladder → dirty paths, directories to visit */
+	sync_remote_state(s);  /* is the index about the workspace that is there? */
+	flight_progress(s);    /* acknowledged → index; read → plan → request */
+	sync_urgency(s);
+	flight_begin(s);       /* dirty paths → batch → reader */
+	sync_milestones(s);
+	sync_timers(s);
+	intake_visits(s);      /* directories found by all of the above: open, watch, list */
+	return s->fatal;
+}
+
+/* --- waiting ------------------------------------------------------------------------------- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return b && b < a ? b : a;
+}
+
+/* Return: the next moment at which something is due without any event. */
+static uint64_t sync_due(struct sync *s, uint64_t now)
+{
+	uint64_t due = UINT64_MAX;
+	uint64_t cycle = cycle_due(&s->cycle, now, coalesce_ready(s->dirty), flight_room(s));
+
+	if (now < s->quiet_until_ns)
+		due = s->quiet_until_ns;
+	else if (!cycle)
+		return now;
+	else
+		due = cycle;
+	due = sooner(due, coalesce_ripen(s->dirty, now));
+	if (!s->ring || !ring_depth(s->ring))
+		due = sooner(due, ladder_expire(s->ladder, now));
+	due = sooner(due, s->retry_at_ns);
+	due = sooner(due, s->poll_at_ns);
+	return due;
+}
+
+static void sync_wait(struct sync *s, int timeout_ms)
+{
+	struct epoll_event events[8];
+	uint64_t now = clock_ns(), due, value;
+	bool slept = true;
+
+	due = sync_due(s, now);
+	if (s->visits_left || due <= now)
+		timeout_ms = 0;
+	else if (due != UINT64_MAX && (due - now) / NSEC_PER_MSEC < (uint64_t)timeout_ms)
+		timeout_ms = (int)((due - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC);
+	if (timeout_ms && s->ring && !ring_consumer_sleep(s->ring))
+		slept = false;
+	epoll_wait(s->epoll_fd, events, 8, slept ? timeout_ms : 0);
+	if (timeout_ms && s->ring)
+		ring_consumer_awake(s->ring);
+	if (read(s->done_fd, &value, sizeof(value)) < 0)
+		value = 0;
+}
+
+/** sync_wake() - any thread: something was finished. */
+void sync_wake(struct sync *s)
+{
+	uint64_t one = 1;
+
+	if (write(s->done_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: it is readable anyway */
+}
+
+int sync_wake_on(struct sync *s, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+/* --- timers --------------------------------------------------------------------------------- */
+
+static void sync_retry_path(void *ctx, uint64_t dir, const char *name, size_t len)
+{
+	struct sync *s = ctx;
+
+	intake_dirty(s, dir, name, len, barrier_now(&s->barrier));
+}
+
+static void sync_timers(struct sync *s)
+{
+	uint64_t now = clock_ns();
+
+	if (s->retry_at_ns && now >= s->retry_at_ns && !s->conf.once) {
+		s->retry_at_ns = 0;
+		skips_each(s->skips, SKIP_UNREADABLE, sync_retry_path, s);
+		skips_each(s->skips, SKIP_REFUSED, sync_retry_path, s);
+	}
+	if (s->unwatched && !s->poll_at_ns)
+		s->poll_at_ns = now + SYNC_POLL_NS;
+	if (s->poll_at_ns && now >= s->poll_at_ns) {
+		s->poll_at_ns = 0;
+		if (s->unwatched)
+			ladder_walk(s->ladder);
+	}
+}
+
+/* The first walk has ended: what it found is everything that was there when we started. */
+static void sync_milestones(struct sync *s)
+{
+	if (!s->walked && !ladder_busy(s->ladder)) {
+		s->walked = true;
+		s->first_epoch = barrier_close(&s->barrier);
+		s->first_known = true;
+		index_ready(s->index);
+	}
+}
+
+/* Somebody waits for what is dirty now: do not wait for quiet. */
+static void sync_urgency(struct sync *s)
+{
+	bool waiting = s->first_known && !barrier_passed(&s->barrier, s->first_epoch);
+
+	for (size_t i = 0; i < SYNC_COOKIES && !waiting; i++)
+		waiting = s->cookies[i].number && s->cookies[i].seen &&
+			  !barrier_passed(&s->barrier, s->cookies[i].epoch);
+	if (waiting)
+		cycle_urge(&s->cycle);
+	else
+		cycle_calm(&s->cycle);
+}
+
+/* --- the remote's state ---------------------------------------------------------------------- */
+
+static void sync_state_ended(struct request *rq)
+{
+	struct sync *s = rq->ctx;
+
+	atomic_store(&s->state_done, true);
+	sync_wake(s);
+}
+
+void sync_ask_state(struct sync *s)
+{
+	struct request *rq = &s->state_request;
+
+	if (s->state_asked)
+		return;
+	request_init(rq, "GET", s->conf.once ? &retry_default : &retry_forever, 65536);
+	if (s->remote->ops->state_request(s->remote, rq))
+		return;
+	rq->done = sync_state_ended;
+	rq->ctx = s;
+	s->state_asked = !pool_submit(s->pool, rq);
+}
+
+/* The index is about another workspace, or a hub that lost versions: it says nothing then. */
+static void sync_distrust(struct sync *s, const char *why)
+{
+	log_warn("index", "%s: comparing everything again", why);
+	index_clear(s->index);
+	s->version = 0;
+	ladder_walk(s->ladder);
+}
+
+static void sync_compare_state(struct sync *s, const struct remote_state *state)
+{
+	static const uint8_t none[16];
+	const struct index_meta *meta = index_meta(s->index);
+	bool had = memcmp(meta->uid, none, sizeof(none)) != 0;
+
+	if (!s->remote_known) {
+		if (!state->exists && (had || meta->version))
+			sync_distrust(s, "the workspace is gone from the hub");
+		else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))
+			sync_distrust(s, "another workspace has its name now");
+		else if (state->exists && state->version < meta->version)
+			sync_distrust(s, "the hub is older than what it had acknowledged");
+	}
+	if (state->exists) {
+		memcpy(s->uid, state->uid, sizeof(s->uid));
+		s->uid_known = true;
+		if (state->version > s->version)
+			s->version = state->version;
+		index_set_remote(s->index, s->uid, s->version);
+	}
+	s->remote_known = true;
+}
+
+static void sync_remote_state(struct sync *s)
+{
+	struct remote_state state;
+	int err;
+
+	if (!s->state_asked) {
+		if (!s->remote_known && clock_ns() >= s->quiet_until_ns)
+			sync_ask_state(s);
+		return;
+	}
+	if (!atomic_load(&s->state_done))
+		return;
+	atomic_store(&s->state_done, false);
+	s->state_asked = false;
+	err = s->remote->ops->state_reply(s->remote, &s->state_request, &state);
+	if (!err) {
+		sync_compare_state(s, &state);
+		s->last_error[0] = '\0';
+	} else if (s->conf.once) {
+		sync_trouble(s, err, "%s", s->state_request.error);
+		s->fatal = err;
+	} else if (err != -ECANCELED) {
+		sync_trouble(s, err, "%s", s->state_request.error);
+		s->quiet_until_ns = clock_ns() + SYNC_RETRY_NS;
+	}
+	request_free(&s->state_request);
+}
+
+/* --- barriers ----------------------------------------------------------------------------------- */
+
+int sync_barrier(struct sync *s, uint64_t *ret_number)
+{
+	struct cookie *c = NULL;
+	char name[32];
+	int fd;
+
+	for (size_t i = 0; i < SYNC_COOKIES && !c; i++)
+		if (!s->cookies[i].number)
+			c = &s->cookies[i];
+	if (!c)
+		return -EAGAIN;
+	*c = (struct cookie){ .number = ++s->last_cookie };
+	snprintf(name, sizeof(name), "%llu", (unsigned long long)c->number);
+	fd = openat(s->cookie_dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		int err = -errno;
+
+		c->number = 0;
+		return err;
+	}
+	close(fd);
+	unlinkat(s->cookie_dir, name, 0);
+	*ret_number = c->number;
+	pool_nudge(s->pool);
+	return 0;
+}
+
+static struct cookie *sync_cookie(struct sync *s, uint64_t number)
+{
+	for (size_t i = 0; i < SYNC_COOKIES; i++)
+		if (s->cookies[i].number == number)
+			return &s->cookies[i];
+	return NULL;
+}
+
+bool sync_barrier_passed(struct sync *s, uint64_t number)
+{
+	struct cookie *c = sync_cookie(s, number);
+
+	if (!c || !c->seen || !s->walked || !s->remote_known || s->held)
+		return false;
+	return barrier_passed(&s->barrier, c->epoch);
+}
+
+void sync_barrier_done(struct sync *s, uint64_t number)
+{
+	struct cookie *c = sync_cookie(s, number);
+
+	if (c)
+		c->number = 0;
+}
+
+/* --- start and stop -------------------------------------------------------------------------------- */
+
+void sync_trouble(struct sync *s, int err, const char *fmt, ...)
+{
+	char line[sizeof(s->last_error)];
+	va_list ap;
+
+	(void)err;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	/* Said once, not at every try. */
+	if (strcmp(line, s->last_error))
+		log_warn("sync", "%s", line);
+	memcpy(s->last_error, line, sizeof(line));
+}
+
+static int fail(char why[512], int err, const char *what)
+{
+	snprintf(why, 512, "%s: %s", what, err_str(err));
+	return err;
+}
+
+static int sync_start_watch(struct sync *s, char why[512])
+{
+	int wd, err;
+
+	s->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (s->inotify_fd < 0)
+		return fail(why, -errno, errno == EMFILE ?
+			    "inotify (fs.inotify.max_user_instances is used up)" : "inotify");
+	if (mkdirat(AT_FDCWD, s->conf.state, 0700) && errno != EEXIST)
+		return fail(why, -errno, s->conf.state);
+	wd = intake_watch_cookies(s);
+	if (wd < 0)
+		return fail(why, wd, "watching the state directory");
+	err = ring_open(&s->ring, SYNC_RING_BYTES);
+	if (err)
+		return fail(why, err, "event ring");
+	err = watcher_start(s->inotify_fd, s->ring, &s->watcher);
+	if (err)
+		return fail(why, err, "watcher thread");
+	return wd;
+}
+
+static int sync_open_cookies(struct sync *s)
+{
+	int fd = open(s->conf.state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	mkdirat(fd, "cookies", 0700);
+	s->cookie_dir = openat(fd, "cookies", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	close(fd);
+	return s->cookie_dir < 0 ? -errno : 0;
+}
+
+static int sync_start_remote(struct sync *s, char why[512])
+{
+	struct pool_options opt = {
+		.origin = s->conf.url.origin,
+		.token_file = s->conf.token_file,
+		.token = s->conf.token,
+		.jobs = s->conf.jobs,
+		.insecure = s->conf.insecure,
+	};
+	int err = pool_start(&opt, &s->pool, why);
+
+	if (err)
+		return err;
+	err = remote_hub_open(s->conf.url.workspace, &s->remote);
+	return err ? fail(why, err, "remote") : 0;
+}
+
+/* Dirty records and directory nodes are cut from the memory budget; see OPERATIONS. */
+static int sync_start_core(struct sync *s, int cookie_wd, char why[512])
+{
+	struct cycle_config cycle = {
+		.quiet_ns = s->conf.quiet_ns,
+		.max_delay_ns = s->conf.max_delay_ns,
+		.batch_files = s->conf.batch_files,
+	};
+
+	barrier_init(&s->barrier);
+	cycle_init(&s->cycle, &cycle);
+	s->dirty = coalesce_new(MAX(s->conf.memory_bytes / 1024, 2 * SCAN_PAGE_ENTRIES), &s->barrier);
+	s->tree = tree_new(MAX(s->conf.memory_bytes / 64, 100000));
+	s->skips = skips_new();
+	if (s->dirty && s->tree && s->skips)
+		s->ladder = ladder_new(s->tree, &intake_ops, s, cookie_wd);
+	return s->ladder ? 0 : fail(why, -ENOMEM, "start");
+}
+
+static int sync_start_flights(struct sync *s, char why[512])
+{
+	int err = chunk_pool_open(SYNC_CHUNKS, &s->chunks);
+
+	if (err)
+		return fail(why, err, "chunk buffers");
+	for (size_t i = 0; i < SYNC_FLIGHTS; i++) {
+		err = flight_init(s, &s->flights[i]);
+		if (err)
+			return fail(why, err, "cycle buffers");
+	}
+	err = reader_start(s->conf.root, s->chunks, s->conf.engine, &s->reader);
+	if (err)
+		return fail(why, err, s->conf.engine == READER_URING ?
+			    "io_uring is not to be had here (try --io threads)" : "readers");
+	err = scan_start(&s->scan);
+	return err ? fail(why, err, "scan threads") : 0;
+}
+
+static int sync_open_index(struct sync *s, char why[512])
+{
+	char remote[400];
+	bool fresh;
+	int err;
+
+	/* An embedded hub has another port at each start and is still the same one. */
+	snprintf(remote, sizeof(remote), "%s/%s", s->conf.embedded ? "embedded" :
+		 s->conf.url.origin, s->conf.url.workspace);
+	err = index_open(s->conf.state, remote, &s->index, &fresh);
+	if (err)
+		return fail(why, err, "index");
+	s->version = index_meta(s->index)->version;
+	io_random(&s->epoch, sizeof(s->epoch));
+	return 0;
+}
+
+int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
+{
+	struct sync *s = calloc(1, sizeof(*s));
+	int err, wd = -1;
+
+	if (!s)
+		return fail(why, -ENOMEM, "start");
+	s->conf = *conf;
+	s->batch_files = conf->batch_files;
+	s->batch_bytes = conf->batch_bytes;
+	s->inotify_fd = s->cookie_dir = s->epoll_fd = -1;
+	s->next_wd = SYNC_WD_NONE;
+	s->watches_limit = report_watches_limit();
+	s->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	err = s->done_fd < 0 || s->epoll_fd < 0 ? fail(why, -errno, "descriptors") : 0;
+	/* Before any thread: a damaged index is checked in a child process. */
+	if (!err)
+		err = sync_open_index(s, why);
+	if (!err)
+		err = sync_open_cookies(s) ? fail(why, -errno, "state directory") : 0;
+	if (!err && !conf->once) {
+		wd = sync_start_watch(s, why);
+		err = wd < 0 ? wd : 0;
+	}
+	if (!err)
+		err = sync_start_core(s, wd, why);
+	if (!err)
+		err = sync_start_remote(s, why);
+	if (!err)
+		err = sync_start_flights(s, why);
+	if (!err)
+		err = sync_wake_on(s, s->done_fd) ?: sync_wake_on(s, scan_fd(s->scan));
+	if (!err && s->ring)
+		err = sync_wake_on(s, ring_consumer_fd(s->ring));
+	if (err) {
+		sync_stop(s);
+		return err;
+	}
+	ladder_walk(s->ladder);
+	*ret = s;
+	return 0;
+}
+
+void sync_nudge(struct sync *s)
+{
+	s->quiet_until_ns = 0;
+	pool_nudge(s->pool);
+}
+
+void sync_reload(struct sync *s)
+{
+	pool_reload(s->pool);
+	sync_nudge(s);
+}
+
+void sync_drain(struct sync *s)
+{
+	if (!s->watcher)
+		return;
+	watcher_stop(s->watcher);
+	s->watcher = NULL;
+	s->draining = true;
+}
+
+void sync_stop(struct sync *s)
+{
+	if (!s)
+		return;
+	watcher_stop(s->watcher);
+	scan_stop(s->scan);
+	if (s->chunks)
+		chunk_pool_shut(s->chunks);
+	pool_stop(s->pool); /* ends what is on its way; readers waiting for chunks see the shut pool */
+	reader_stop(s->reader);
+	ladder_free(s->ladder);
+	for (size_t i = 0; i < SYNC_FLIGHTS; i++)
+		flight_free(&s->flights[i]);
+	request_free(&s->state_request);
+	coalesce_free(s->dirty);
+	tree_free(s->tree);
+	skips_free(s->skips);
+	if (s->remote)
+		s->remote->ops->close(s->remote);
+	chunk_pool_close(s->chunks);
+	index_close(s->index);
+	ring_close(s->ring);
+	for (size_t i = 0; i < 4; i++) {
+		int fd = (int[]){ s->inotify_fd, s->cookie_dir, s->done_fd, s->epoll_fd }[i];
+
+		if (fd >= 0)
+			close(fd);
+	}
+	free(s);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync_priv.h - the insides of a sync, shared by the few files that make it up:
+ *
+ *   sync.c     start, stop, and one turn of the loop
+ *   intake.c   events and listings in: ring → ladder → dirty set
+ *   flight.c   one cycle out: dirty set → batch → reader
+ *   expand.c   … → changes → request
+ *   ack.c      … → acknowledgement → index
+ *   report.c   what is true now
+ */
+#ifndef SPATE_DAEMON_SYNC_PRIV_H
+#define SPATE_DAEMON_SYNC_PRIV_H
+
+#include "base/counter.h"
+#include "base/ring.h"
+#include "base/thread.h"
+#include "daemon/skips.h"
+#include "daemon/sync.h"
+#include "pipeline/coalesce.h"
+#include "pipeline/cycle.h"
+#include "pipeline/plan.h"
+#include "uploader/remote.h"
+#include "watcher/ladder.h"
+#include "watcher/watcher.h"
+
+#define SYNC_RING_BYTES (8u << 20)
+#define SYNC_SLICE_NS (5 * 1000000ull)    /* longest stretch of one kind of work */
+#define SYNC_POLL_NS (10 * 1000000000ull) /* walk this often while something is not watched */
+#define SYNC_RETRY_NS (5 * 1000000000ull) /* unreadable and refused paths, a refusing hub */
+#define SYNC_MOVED_NS (5 * 1000000ull)    /* a directory moved under the reader: look again */
+#define SYNC_FLIGHTS 2                    /* one is read while the other is committed */
+#define SYNC_CHUNKS 4                     /* chunks of large files on their way */
+#define SYNC_COOKIES 64
+#define SYNC_WD_NONE 0x40000000           /* from here: stand-ins for directories not watched */
+
+/** struct sent - one change on the wire, and what to remember when it is acknowledged. */
+struct sent {
+	struct read_item *item; /* NULL: known below a deleted directory */
+	uint64_t dir_id;        /* index key, with the name */
+	const char *name;
+	uint8_t name_len;
+	bool deletion;
+	const struct outcome *outcome; /* NULL: applied, rev = version */
+	struct index_row row;
+};
+
+enum flight_state { FLIGHT_FREE, FLIGHT_READING, FLIGHT_READ, FLIGHT_SENDING };
+
+/** struct flight_dir - a parent directory as it was when the batch was taken. */
+struct flight_dir {
+	uint64_t serial, id;
+	const char *path;
+};
+
+/** struct flight - one cycle between the dirty set and its acknowledgement. */
+struct flight {
+	struct sync *sync;
+	enum flight_state state;
+	struct read_job job;
+	struct flight_dir *dirs;  /* beside job.dirs */
+	char *paths;              /* of the directories: FLIGHT_PATH_BYTES */
+	struct body body;
+	struct bulk bulk;
+	struct sent *sent;        /* one for each change of the bulk */
+	size_t n_sent;
+	char *names;              /* of sent without item: FLIGHT_NAME_BYTES */
+	size_t names_used;
+	bool writing;             /* the index transaction of the plan is open */
+	struct push push;
+	struct request request;
+	uint64_t sent_ns;
+	_Atomic bool read_done, reply_done;
+	_Atomic unsigned chunks_out;
+	_Atomic int chunk_err;
+};
+
+#define FLIGHT_PATH_BYTES (1u << 20)
+#define FLIGHT_NAME_BYTES (1u << 20)
+#define FLIGHT_EXPAND_MAX 16384u /* deletions below removed directories in one commit */
+
+/** struct cookie - a barrier on its way through the kernel and the ring. */
+struct cookie {
+	uint64_t number; /* 0: free */
+	bool seen;
+	unsigned epoch;
+};
+
+struct sync {
+	struct sync_config conf;
+	int epoll_fd;
+	int done_fd;    /* eventfd: a reader or the uploader has finished something */
+	/* events in */
+	int inotify_fd; /* -1: a one-shot push */
+	int cookie_dir; /* descriptor of the state directory's "cookies" */
+	struct ring *ring;
+	struct watcher *watcher;
+	struct tree *tree;
+	struct ladder *ladder;
+	struct scan *scan;
+	int next_wd;    /* next stand-in */
+	uint64_t unwatched;
+	uint64_t watches_limit; /* at the start */
+	uint64_t poll_at_ns;
+	bool visits_left; /* the slice was over before the visits were */
+	bool degrading; /* holds count in the oldest epoch */
+	/* dirty paths */
+	struct barrier barrier;
+	struct coalesce *dirty;
+	struct cycle cycle;
+	struct index *index;
+	/* changes out */
+	struct chunk_pool *chunks;
+	struct reader *reader;
+	struct flight flights[SYNC_FLIGHTS];
+	struct pool *pool;
+	struct remote *remote;
+	struct request state_request;
+	bool state_asked;
+	_Atomic bool state_done;
+	bool remote_known;     /* the index was compared with the remote's state */
+	uint8_t uid[16];
+	bool uid_known;
+	uint64_t epoch, seq;   /* of commit ids */
+	size_t batch_files, batch_bytes;
+	uint64_t quiet_until_ns; /* a refusing hub is left alone until then */
+	/* what is true */
+	struct skips *skips;
+	uint64_t retry_at_ns;
+	struct cookie cookies[SYNC_COOKIES];
+	uint64_t last_cookie;
+	uint64_t version;
+	bool walked;           /* the first walk has ended */
+	bool held;             /* the root was lost */
+	bool draining;
+	bool first_known;      /* first_epoch is valid */
+	unsigned first_epoch;  /* closed when the first walk ended: passed = the first scan is pushed */
+	int fatal;
+	char last_error[256];
+	struct sync_totals totals;
+	struct {
+		uint64_t cycles, commits, files_sent, bytes_sent, conflicts, deletes_sent,
+			bulk_requests;
+	} n;
+	struct histogram commit_seconds;
+};
+
+/* intake.c */
+extern const struct ladder_ops intake_ops;
+int intake_watch_cookies(struct sync *s);
+void intake_events(struct sync *s);
+void intake_pages(struct sync *s);
+void intake_visits(struct sync *s);
+void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch);
+
+/* flight.c */
+int flight_init(struct sync *s, struct flight *f);
+void flight_free(struct flight *f);
+bool flight_room(const struct sync *s);
+bool flight_any(const struct sync *s);
+void flight_begin(struct sync *s);
+void flight_progress(struct sync *s);
+void flight_send(struct flight *f);
+void flight_end(struct flight *f);
+void flight_back(struct flight *f, struct read_item *item, uint64_t due_ns);
+void flight_item_done(struct flight *f, struct read_item *item);
+
+/* expand.c: changes out of what was read */
+void expand_flight(struct flight *f);
+
+/* ack.c: what the hub said, remembered */
+void ack_flight(struct flight *f);
+
+/* report.c */
+uint64_t report_watches_limit(void);
+
+/* sync.c */
+void sync_wake(struct sync *s);
+void sync_ask_state(struct sync *s);
+void sync_trouble(struct sync *s, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/*
+ * spate.c - keeps a remote copy of a directory exact while it is being flooded with writes.
+ *
+ * A map of the tree, in the order the data flows:
+ *
+ *   base/      knows nothing about the project: ring, maps, buffers, threads, paths, failpoints
+ *   proto/     what client and hub both speak: records, entries, frames, digests, limits (pure)
+ *   watcher/   kernel events in, dirty paths out: reading thread, directory tree, ladder, scans
+ *   pipeline/  dirty paths in, changes out: coalescer, cycle, reader (two engines), index, plan
+ *   uploader/  changes in, acknowledgements out: connections, retries, packing, remotes
+ *   restore/   manifests in, files out: pull and verify
+ *   hub/       the server: http, committer, packs, metadata
+ *   daemon/    wires the stages together: sync.c is the whole flow on one screen
+ *   cli/       one small file a verb
+ *
+ * Who may include whom is checked by tools/check-layers. How the parts work together is in
+ * docs/ARCHITECTURE.md, what goes over the wire in docs/PROTOCOL.md.
+ */
+#include "base/fault.h"
+#include "base/log.h"
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct verb cli_verbs[] = {
+	{ "watch", verb_watch, "DIR [--to URL]", "keep a remote copy of DIR exact" },
+	{ "push", verb_push, "DIR --to URL", "send what differs, once" },
+	{ "pull", verb_pull, "URL DIR [--at VERSION]", "bring DIR to a version" },
+	{ "verify", verb_verify, "DIR --to URL [--at VERSION]", "compare DIR with a version" },
+	{ "flush", verb_flush, "DIR [--timeout S]", "wait until everything written is durable" },
+	{ "status", verb_status, "DIR", "what the daemon of DIR is doing" },
+	{ "log", verb_log, "URL", "the versions of a workspace" },
+	{ "doctor", verb_doctor, "[DIR]", "check limits, file system, io_uring, hub" },
+	{ "serve", verb_serve, "[--data DIR] [--listen ADDR]", "run a hub" },
+	{ NULL, NULL, NULL, NULL },
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: spate VERB [ARGUMENTS]\n\n", out);
+	for (const struct verb *v = cli_verbs; v->name; v++)
+		fprintf(out, "  %-7s %-28s %s\n", v->name, v->args, v->summary);
+	fputs("\nspate VERB --help says more.\n", out);
+}
+
+int main(int argc, char **argv)
+{
+	if (fault_setup(getenv("SPATE_FAIL"))) {
+		fputs("spate: SPATE_FAIL is not understood, or this build has no failpoints "
+		      "(spate doctor --failpoints)\n", stderr);
+		return EXIT_USAGE;
+	}
+	log_setup(LOG_INFO, LOG_TEXT);
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		usage(stdout);
+		return EXIT_DONE;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) {
+		puts("spate " SPATE_VERSION);
+		return EXIT_DONE;
+	}
+	for (const struct verb *v = cli_verbs; v->name; v++)
+		if (!strcmp(argv[1], v->name))
+			return v->run(argc - 1, argv + 1);
+	fprintf(stderr, "spate: there is no verb '%s'; spate --help lists them\n", argv[1]);
+	return EXIT_USAGE;
+}
