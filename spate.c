@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 const struct verb cli_verbs[] = {
 	{ "watch", verb_watch, "DIR [--to URL]", "keep a remote copy of DIR exact" },
@@ -48,6 +49,8 @@ static void usage(FILE *out)
 
 int main(int argc, char **argv)
 {
+	/* Tokens are in memory: no core files. (PR_SET_DUMPABLE would take /proc/self/fd away.) */
+	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 	if (fault_setup(getenv("SPATE_FAIL"))) {
 		fputs("spate: SPATE_FAIL is not understood, or this build has no failpoints "
 		      "(spate doctor --failpoints)\n", stderr);

@@ -100,16 +100,21 @@ static void check_tree(struct findings *f, const char *root)
 	found(f, GOOD, "tree", "", "%s: %llu directories, %llu files", root,
 	      (unsigned long long)seen.dirs, (unsigned long long)seen.files);
 	if (seen.unreadable)
-		found(f, BAD, "permissions", "run spate as the user who owns the files, or give that "
-		      "user read permission", "%llu cannot be read, the first is %s",
-		      (unsigned long long)seen.unreadable, seen.first);
+		found(f, BAD, "permissions",
+		      "run spate as the user who owns the files, or give that "
+		      "user read permission",
+		      "%llu cannot be read, the first is %s", (unsigned long long)seen.unreadable,
+		      seen.first);
 	else
 		found(f, GOOD, "permissions", "", "everything can be read");
 	if (seen.linked || seen.tagged || seen.foreign)
-		found(f, ODD, "kept", "contents, modes and times are kept; note these elsewhere if they "
-		      "matter", "not kept: hard links of %llu files, extended attributes of %llu, "
-		      "other owners of %llu", (unsigned long long)seen.linked,
-		      (unsigned long long)seen.tagged, (unsigned long long)seen.foreign);
+		found(f, ODD, "kept",
+		      "contents, modes and times are kept; note these elsewhere if they "
+		      "matter",
+		      "not kept: hard links of %llu files, extended attributes of %llu, "
+		      "other owners of %llu",
+		      (unsigned long long)seen.linked, (unsigned long long)seen.tagged,
+		      (unsigned long long)seen.foreign);
 }
 
 /* --- limits ----------------------------------------------------------------------------------- */
@@ -118,7 +123,8 @@ static uint64_t limit_read(const char *path)
 {
 	__cleanup_free char *text = NULL;
 
-	return io_read_file(AT_FDCWD, path, 64, &text, NULL) ? UINT64_MAX : strtoull(text, NULL, 10);
+	return io_read_file(AT_FDCWD, path, 64, &text, NULL) ? UINT64_MAX :
+							       strtoull(text, NULL, 10);
 }
 
 /* Both limits count; the lower one is met first. */
@@ -140,9 +146,12 @@ static void check_watches(struct findings *f, uint64_t needed)
 		found(f, GOOD, "watches", "", "%s is %llu, one for each directory is needed", name,
 		      (unsigned long long)limit);
 	else
-		found(f, limit < needed ? BAD : limit / 2 < needed ? ODD : GOOD, "watches", remedy,
-		      "%s is %llu, one for each of %llu directories is needed", name,
-		      (unsigned long long)limit, (unsigned long long)needed);
+		found(f,
+		      limit < needed	 ? BAD :
+		      limit / 2 < needed ? ODD :
+					   GOOD,
+		      "watches", remedy, "%s is %llu, one for each of %llu directories is needed",
+		      name, (unsigned long long)limit, (unsigned long long)needed);
 }
 
 static void check_instance(struct findings *f)
@@ -154,10 +163,12 @@ static void check_instance(struct findings *f)
 		found(f, GOOD, "inotify", "", "an instance can be had (%llu for each user)",
 		      (unsigned long long)limit);
 	else
-		found(f, BAD, "inotify", errno == EMFILE ?
-		      "sudo sysctl -w fs.inotify.max_user_instances=1024, or end programs that watch" :
-		      "use a kernel with inotify", "no instance: %s (%llu for each user)",
-		      err_str(errno), (unsigned long long)limit);
+		found(f, BAD, "inotify",
+		      errno == EMFILE ? "sudo sysctl -w fs.inotify.max_user_instances=1024, or end "
+					"programs that watch" :
+					"use a kernel with inotify",
+		      "no instance: %s (%llu for each user)", err_str(errno),
+		      (unsigned long long)limit);
 }
 
 static void check_descriptors(struct findings *f)
@@ -181,9 +192,11 @@ static void check_uring(struct findings *f)
 		found(f, GOOD, "io_uring", "", "available");
 		return;
 	}
-	found(f, ODD, "io_uring", errno == EPERM ?
-	      "sysctl kernel.io_uring_disabled=0; without it reading with threads works as well" :
-	      "a container's default seccomp profile forbids it; reading with threads works as well",
+	found(f, ODD, "io_uring",
+	      errno == EPERM ? "sysctl kernel.io_uring_disabled=0; without it reading with threads "
+			       "works as well" :
+			       "a container's default seccomp profile forbids it; reading with "
+			       "threads works as well",
 	      "not available: %s", err_str(errno));
 }
 
@@ -194,22 +207,14 @@ static const struct fs_kind {
 	const char *name;
 	bool remote; /* others may change it without an event here */
 } fs_kinds[] = {
-	{ 0xef53, "ext4", false },
-	{ 0x58465342, "xfs", false },
-	{ 0x9123683e, "btrfs", false },
-	{ 0xf2f52010, "f2fs", false },
-	{ 0x2fc12fc1, "zfs", false },
-	{ 0x01021994, "tmpfs", false },
-	{ 0x794c7630, "overlayfs", false },
-	{ 0x6969, "nfs", true },
-	{ 0xff534d42, "cifs", true },
-	{ 0xfe534d42, "smb", true },
-	{ 0x65735546, "fuse", true },
-	{ 0x01021997, "9p", true },
-	{ 0x00c36400, "ceph", true },
-	{ 0x5346414f, "afs", true },
-	{ 0x47504653, "gpfs", true },
-	{ 0x0bd00bd0, "lustre", true },
+	{ 0xef53, "ext4", false },	    { 0x58465342, "xfs", false },
+	{ 0x9123683e, "btrfs", false },	    { 0xf2f52010, "f2fs", false },
+	{ 0x2fc12fc1, "zfs", false },	    { 0x01021994, "tmpfs", false },
+	{ 0x794c7630, "overlayfs", false }, { 0x6969, "nfs", true },
+	{ 0xff534d42, "cifs", true },	    { 0xfe534d42, "smb", true },
+	{ 0x65735546, "fuse", true },	    { 0x01021997, "9p", true },
+	{ 0x00c36400, "ceph", true },	    { 0x5346414f, "afs", true },
+	{ 0x47504653, "gpfs", true },	    { 0x0bd00bd0, "lustre", true },
 };
 
 static struct fs_kind fs_of(const char *path)
@@ -228,9 +233,11 @@ static void check_fs(struct findings *f, const char *root)
 {
 	struct fs_kind kind = fs_of(root);
 
-	found(f, kind.remote ? BAD : GOOD, "file system", "watch on the machine that writes: changes "
-	      "made by others on this file system give no event here", "%s is on %s (0x%lx)%s", root,
-	      kind.name, kind.magic, kind.remote ? ", which is shared with other machines" : "");
+	found(f, kind.remote ? BAD : GOOD, "file system",
+	      "watch on the machine that writes: changes "
+	      "made by others on this file system give no event here",
+	      "%s is on %s (0x%lx)%s", root, kind.name, kind.magic,
+	      kind.remote ? ", which is shared with other machines" : "");
 }
 
 /* The state directory, or what exists of the way to it. */
@@ -285,8 +292,8 @@ static void check_daemon(struct findings *f, const struct tree_place *at)
 	} else if (err == -ESRCH) {
 		found(f, GOOD, "daemon", "", "none runs");
 	} else {
-		found(f, BAD, "daemon", "run doctor as the user of the daemon", "cannot be asked: %s",
-		      err_str(err));
+		found(f, BAD, "daemon", "run doctor as the user of the daemon",
+		      "cannot be asked: %s", err_str(err));
 	}
 	json_decref(st);
 }
@@ -294,10 +301,11 @@ static void check_daemon(struct findings *f, const struct tree_place *at)
 static void found_hub(struct findings *f, const struct ws_url *url, const struct request *rq)
 {
 	int err = request_result(rq);
-	const char *remedy = err == -SP_EAUTH ?
-		"give the hub's token with --token-file, SPATE_TOKEN_FILE or SPATE_TOKEN" :
-		err == -SP_EPROTO ? "use the same version of spate on both sides" :
-		"check the address and that spate serve runs there";
+	const char *remedy = err == -SP_EAUTH  ? "give the hub's token with --token-file, "
+						 "SPATE_TOKEN_FILE or SPATE_TOKEN" :
+			     err == -SP_EPROTO ? "use the same version of spate on both sides" :
+						 "check the address and that spate serve runs "
+						 "there";
 
 	if (!err || err == -SP_ENOWORKSPACE)
 		found(f, GOOD, "hub", "", "%s answers%s%s", url->origin,

@@ -45,7 +45,9 @@ static void flush_list(json_t *answer, const char *key, const char *what)
 		char *raw = json_is_string(path) ? NULL : json_dumps(path, JSON_ENCODE_ANY);
 
 		fprintf(stderr, "spate flush: %s: %s: %s\n", what,
-			json_is_string(path) ? json_string_value(path) : raw ? raw : "?",
+			json_is_string(path) ? json_string_value(path) :
+			raw		     ? raw :
+					       "?",
 			text_of(item, "reason", "no reason given"));
 		free(raw);
 	}
@@ -61,8 +63,8 @@ static void flush_print(const char *dir, json_t *answer, int code)
 		printf("durable: version %" JSON_INTEGER_FORMAT " (proof: %s)\n", version,
 		       text_of(answer, "proof", "none"));
 	else if (code == EXIT_PARTIAL)
-		cli_fail(code, "flush", "version %" JSON_INTEGER_FORMAT " lacks the files named above",
-			 version);
+		cli_fail(code, "flush",
+			 "version %" JSON_INTEGER_FORMAT " lacks the files named above", version);
 	else if (json_integer_value(json_object_get(answer, "held")) > 0)
 		cli_fail(code, "flush", "%s: changes are held: %s", dir,
 			 text_of(answer, "error", "the root is not the one that was watched"));
@@ -88,9 +90,9 @@ int verb_flush(int argc, char **argv)
 	if (timeout && cli_number("flush", "timeout", timeout, 1, TIMEOUT_MAX_S, &seconds))
 		return EXIT_USAGE;
 	ret = peer_ask("flush", dir, &common,
-			 json_pack("{s:s,s:I}", "cmd", "flush", "timeout_ms",
-				   (json_int_t)(seconds * 1000)),
-			 seconds * 1000 + GRACE_MS, EXIT_PENDING, &answer);
+		       json_pack("{s:s,s:I}", "cmd", "flush", "timeout_ms",
+				 (json_int_t)seconds * 1000),
+		       seconds * 1000 + GRACE_MS, EXIT_PENDING, &answer);
 	if (ret)
 		return ret;
 	ret = flush_exit(answer);

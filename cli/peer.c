@@ -66,8 +66,10 @@ static int peer_failed(const char *verb, const struct tree_place *at, int err, i
 	if (err == -ESRCH && !held)
 		return cli_fail(EXIT_FAILED, verb, "no daemon for %s; run spate push", at->root);
 	if (err == -ESRCH)
-		return cli_fail(EXIT_FAILED, verb, "%s is held by %s, which does not answer: it is "
-				"starting or ending, or it is a push", at->root, holder);
+		return cli_fail(EXIT_FAILED, verb,
+				"%s is held by %s, which does not answer: it is "
+				"starting or ending, or it is a push",
+				at->root, holder);
 	if (err == -ETIMEDOUT)
 		return cli_fail(exit_late, verb, "the daemon of %s (%s) did not answer in time",
 				at->root, held ? holder : "gone");
@@ -76,7 +78,7 @@ static int peer_failed(const char *verb, const struct tree_place *at, int err, i
 }
 
 int peer_ask(const char *verb, const char *dir, const struct cli_common *common, json_t *request,
-	       uint64_t timeout_ms, int exit_late, json_t **ret)
+	     uint64_t timeout_ms, int exit_late, json_t **ret)
 {
 	struct tree_place at;
 	char why[512];

@@ -41,6 +41,6 @@ bool peer_holder(const char *state, char out[128]);
  * Return: 0 with a new reference in @ret, or an exit code (a line was printed).
  */
 int peer_ask(const char *verb, const char *dir, const struct cli_common *common, json_t *request,
-	       uint64_t timeout_ms, int exit_late, json_t **ret);
+	     uint64_t timeout_ms, int exit_late, json_t **ret);
 
 #endif

@@ -49,11 +49,12 @@ static void status_list(json_t *st, const char *key, const char *what)
 
 static void status_counters(json_t *c)
 {
-	printf("%-10s %lld events, %lld overflows, %lld rescans, %lld cycles, %lld commits\n", "so far",
-	       number_of(c, "events"), number_of(c, "overflows"), number_of(c, "rescans"),
+	printf("%-10s %lld events, %lld overflows, %lld rescans, %lld cycles, %lld commits\n",
+	       "so far", number_of(c, "events"), number_of(c, "overflows"), number_of(c, "rescans"),
 	       number_of(c, "cycles"), number_of(c, "commits"));
 	printf("%-10s %lld files read, %lld sent, %lld bytes, %lld requests, %lld retries, "
-	       "%lld conflicts\n", "", number_of(c, "files_read"), number_of(c, "files_sent"),
+	       "%lld conflicts\n",
+	       "", number_of(c, "files_read"), number_of(c, "files_sent"),
 	       number_of(c, "bytes_sent"), number_of(c, "requests"), number_of(c, "retries"),
 	       number_of(c, "conflicts"));
 }
@@ -67,11 +68,13 @@ static void status_print(json_t *st)
 	printf("%-10s %s\n", "state", status_word(st));
 	printf("%-10s %lld\n", "version", number_of(st, "version"));
 	printf("%-10s %lld paths, the oldest change is %.1f s old\n", "dirty",
-	       number_of(st, "dirty"), json_number_value(json_object_get(st, "unsynced_age_seconds")));
+	       number_of(st, "dirty"),
+	       json_number_value(json_object_get(st, "unsynced_age_seconds")));
 	printf("%-10s %s, %lld of at most %lld directories, reading with %s\n", "watching",
 	       text_of(st, "mode"), number_of(st, "watches"), number_of(st, "watches_limit"),
 	       text_of(st, "io"));
-	status_list(st, "unreadable", "files cannot be read or were refused; their old versions stay");
+	status_list(st, "unreadable",
+		    "files cannot be read or were refused; their old versions stay");
 	status_list(st, "unstable", "files changed while they were read");
 	status_list(st, "special", "sockets, pipes or devices are left out");
 	status_counters(json_object_get(st, "counters"));
@@ -90,7 +93,7 @@ int verb_status(int argc, char **argv)
 	if (cli_parse(&self, argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
 		return ret;
 	ret = peer_ask("status", dir, &common, json_pack("{s:s}", "cmd", "status"), ANSWER_MS,
-			 EXIT_FAILED, &answer);
+		       EXIT_FAILED, &answer);
 	if (ret)
 		return ret;
 	if (common.json)

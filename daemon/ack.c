@@ -183,6 +183,38 @@ static void ack_refused(struct flight *f, struct sent *sent)
 		flight_back(f, sent->item, 0);
 }
 
+/* The node that stands at @path now, or NULL. */
+static struct dir *ack_place(struct sync *s, const char *path)
+{
+	struct dir *d = tree_root(s->tree);
+
+	while (d && *path) {
+		size_t n = strcspn(path, "/");
+
+		d = tree_child(s->tree, d, path, n);
+		path += n + (path[n] == '/');
+	}
+	return d;
+}
+
+/*
+ * A directory that moved while its cycle was on its way leaves names at the remote under its old
+ * path. Whatever stands there now was compared with the index before it knew of them: compare again.
+ */
+static void ack_moved_dirs(struct flight *f)
+{
+	struct sync *s = f->sync;
+
+	for (uint32_t i = 0; i < f->job.n_dirs; i++) {
+		const struct flight_dir *fd = &f->dirs[i];
+		struct dir *was = tree_by_serial(s->tree, fd->serial);
+		struct dir *now = ack_place(s, fd->path);
+
+		if (now && now != was)
+			ladder_rewalk(s->ladder, now);
+	}
+}
+
 static void ack_success(struct flight *f)
 {
 	struct sync *s = f->sync;
@@ -205,6 +237,7 @@ static void ack_success(struct flight *f)
 	index_set_remote(s->index, s->uid, s->version);
 	if (index_commit(s->index))
 		log_warn("index", "cannot be written; what was sent is checked again after a restart");
+	ack_moved_dirs(f);
 	s->n.commits++;
 	s->last_error[0] = '\0';
 	s->batch_files = MIN(s->batch_files * 2, s->conf.batch_files);

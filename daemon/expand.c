@@ -174,6 +174,28 @@ static void expand_intent(struct flight *f, const struct read_item *item, struct
 	expand_write(f, item, &intent, false);
 }
 
+/*
+ * What is known in a directory is only found through the rows of its ancestors: there must be one for
+ * each before the first name below is sent.
+ */
+static void expand_anchor(struct flight *f, const struct dir *d)
+{
+	struct index *ix = f->sync->index;
+	struct index_row row;
+
+	for (; d->parent; d = d->parent) {
+		if (!index_get(ix, d->parent->id, d->name, d->name_len, &row) &&
+		    row.type == ENTRY_DIR)
+			return;
+		if (!f->writing && index_begin(ix))
+			return;
+		f->writing = true;
+		row = (struct index_row){ .type = ENTRY_DIR, .flags = INDEX_UNCONFIRMED,
+					  .mode = UINT32_MAX, .child = d->id };
+		index_put(ix, d->parent->id, d->name, d->name_len, &row, NULL, 0);
+	}
+}
+
 /* Return: false when the commit is full; nothing was added then, or a part of what is below. */
 static bool expand_change(struct flight *f, struct read_item *item, struct plan *plan,
 			  struct spot *at)
@@ -196,8 +218,10 @@ static bool expand_change(struct flight *f, struct read_item *item, struct plan 
 	sent->name = item->name;
 	sent->name_len = item->name_len;
 	sent->row = plan->kind == PLAN_DELETE ? item->known : plan->row;
-	if (plan->kind != PLAN_DELETE)
-		expand_intent(f, item, &sent->row);
+	if (plan->kind == PLAN_DELETE)
+		return true;
+	expand_anchor(f, tree_by_serial(f->sync->tree, f->dirs[item->dir].serial));
+	expand_intent(f, item, &sent->row);
 	return true;
 }
 

@@ -272,11 +272,8 @@ static int intake_add_watch(struct sync *s, struct dir *d, int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	/* Through the link to the descriptor: IN_DONT_FOLLOW would watch the link itself. */
 	wd = inotify_add_watch(s->inotify_fd, path, WATCHER_MASK & ~IN_DONT_FOLLOW);
-	if (wd >= 0) {
-		if (d->wd >= SYNC_WD_NONE)
-			s->unwatched--;
-		return wd;
-	}
+	if (wd >= 0)
+		return wd; /* after a stand-in it is another node's; the old one's drop is counted */
 	if (errno != ENOSPC)
 		return -errno;
 	if (d->wd >= SYNC_WD_NONE)

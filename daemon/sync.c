@@ -32,11 +32,13 @@ static void sync_remote_state(struct sync *s);
 static void sync_milestones(struct sync *s);
 static void sync_urgency(struct sync *s);
 static void sync_timers(struct sync *s);
+static void sync_remake_cookies(struct sync *s);
 
 int sync_step(struct sync *s, int timeout_ms)
 {
 	sync_wait(s, timeout_ms);
 	intake_events(s);      /* ring → ladder → dirty paths, directories to visit */
+	sync_remake_cookies(s);
 	intake_pages(s);       /* listings → ladder → dirty paths, directories to visit */
 	sync_remote_state(s);  /* is the index about the workspace that is there? */
 	flight_progress(s);    /* acknowledged → index; read → plan → request */
@@ -128,6 +130,10 @@ static void sync_timers(struct sync *s)
 		s->retry_at_ns = 0;
 		skips_each(s->skips, SKIP_UNREADABLE, sync_retry_path, s);
 		skips_each(s->skips, SKIP_REFUSED, sync_retry_path, s);
+	}
+	if (s->watcher && watcher_error(s->watcher)) {
+		s->fatal = watcher_error(s->watcher);
+		log_error("watcher", "reading events failed: %s", err_str(s->fatal));
 	}
 	if (s->unwatched && !s->poll_at_ns)
 		s->poll_at_ns = now + SYNC_POLL_NS;
@@ -250,11 +256,24 @@ static void sync_remote_state(struct sync *s)
 
 /* --- barriers ----------------------------------------------------------------------------------- */
 
+static int cookie_make(struct sync *s, const struct cookie *c)
+{
+	char name[32];
+	int fd;
+
+	snprintf(name, sizeof(name), "%llu", (unsigned long long)c->number);
+	fd = openat(s->cookie_dir, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	unlinkat(s->cookie_dir, name, 0);
+	return 0;
+}
+
 int sync_barrier(struct sync *s, uint64_t *ret_number)
 {
 	struct cookie *c = NULL;
-	char name[32];
-	int fd;
+	int err;
 
 	for (size_t i = 0; i < SYNC_COOKIES && !c; i++)
 		if (!s->cookies[i].number)
@@ -262,19 +281,27 @@ int sync_barrier(struct sync *s, uint64_t *ret_number)
 	if (!c)
 		return -EAGAIN;
 	*c = (struct cookie){ .number = ++s->last_cookie };
-	snprintf(name, sizeof(name), "%llu", (unsigned long long)c->number);
-	fd = openat(s->cookie_dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		int err = -errno;
-
+	err = cookie_make(s, c);
+	if (err) {
 		c->number = 0;
 		return err;
 	}
-	close(fd);
-	unlinkat(s->cookie_dir, name, 0);
 	*ret_number = c->number;
 	pool_nudge(s->pool);
 	return 0;
+}
+
+/* An overflow may have swallowed cookies that were on their way. */
+static void sync_remake_cookies(struct sync *s)
+{
+	uint64_t overflows = ladder_stats(s->ladder)->overflows;
+
+	if (s->overflows == overflows)
+		return;
+	s->overflows = overflows;
+	for (size_t i = 0; i < SYNC_COOKIES; i++)
+		if (s->cookies[i].number && !s->cookies[i].seen)
+			cookie_make(s, &s->cookies[i]);
 }
 
 static struct cookie *sync_cookie(struct sync *s, uint64_t number)
@@ -471,6 +498,7 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 		return err;
 	}
 	ladder_walk(s->ladder);
+	s->visits_left = true; /* the root */
 	*ret = s;
 	return 0;
 }

@@ -129,6 +129,7 @@ struct sync {
 	uint64_t retry_at_ns;
 	struct cookie cookies[SYNC_COOKIES];
 	uint64_t last_cookie;
+	uint64_t overflows;    /* after which lost cookies were made again */
 	uint64_t version;
 	bool walked;           /* the first walk has ended */
 	bool held;             /* the root was lost */

@@ -112,7 +112,7 @@ static int create(struct sql_conn *c)
 /* Refuse what is not ours before anything is changed in it; fill an empty file. */
 static int identify(struct sql_conn *c, bool write)
 {
-	int64_t app, format, tables;
+	int64_t app = 0, format = 0, tables = 0;
 	int err = number(c, "PRAGMA application_id", &app);
 
 	if (!err)

@@ -120,7 +120,7 @@ static bool step_to(struct verify *v, const char *name)
 
 	while (n->at < n->n && (!name || strcmp(n->v[n->at], name) < 0))
 		extra(v, n->v[n->at++]);
-	if (n->at == n->n || strcmp(n->v[n->at], name))
+	if (n->at == n->n || !name || strcmp(n->v[n->at], name))
 		return false;
 	n->at++;
 	return true;

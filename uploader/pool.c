@@ -242,7 +242,9 @@ static void cancel_work(struct pool *p, struct work *w)
 
 static void note_error(struct pool *p, const struct request *rq)
 {
-	bool well = !rq->err && rq->status >= 200 && rq->status <= 299;
+	/* A refusal is an answer: what it means is for whoever asked. */
+	struct attempt a = { .err = rq->err, .status = rq->status };
+	bool well = !retry_wanted(&a);
 
 	pthread_mutex_lock(&p->mu);
 	if (well)

@@ -109,8 +109,8 @@ void pool_nudge(struct pool *p);
 /** pool_reload() - read the token file again (SIGHUP). */
 void pool_reload(struct pool *p);
 /**
- * pool_last_error() - copy of the newest failure's line (a try without a reply or with a status that is
- * not 2xx), "" when the last try went well. Any thread.
+ * pool_last_error() - copy of the newest failure's line: a try without a reply, or with a status that
+ * says "later" (5xx, 429, 408); "" when the last try got any other answer. Any thread.
  */
 void pool_last_error(struct pool *p, char out[256]);
 const struct pool_stats *pool_stats(const struct pool *p);

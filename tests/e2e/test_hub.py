@@ -589,5 +589,6 @@ class Starting(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    SPATE = os.path.abspath(sys.argv.pop(1))
+    given = len(sys.argv) > 1 and os.access(sys.argv[1], os.X_OK)
+    SPATE = os.path.abspath(sys.argv.pop(1) if given else os.environ["SPATE"])
     unittest.main(verbosity=2)

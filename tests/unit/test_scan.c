@@ -195,6 +195,22 @@ Test(scan, pages_cover_every_name_once_and_say_where_they_begin, .init = setup, 
 	check_many(3 * SCAN_PAGE_ENTRIES);
 }
 
+Test(scan, a_listing_leaves_nothing_behind_for_the_next_one, .init = setup, .fini = teardown)
+{
+	make("a");
+	make("b");
+	for (uint64_t i = 0; i < 4 * SCAN_THREADS; i++) {
+		struct scan_page *page;
+
+		cr_assert_eq(scan_submit(s, i, i, open_top(), false), 0);
+		page = next_page();
+		cr_expect_eq(page->serial, i);
+		cr_expect_eq(page->after_len, 0);
+		cr_expect_eq(page->n, 2u);
+		scan_page_free(s, page);
+	}
+}
+
 Test(scan, a_directory_over_the_limit_takes_passes_and_loses_no_name, .init = setup,
      .fini = teardown, .timeout = 120)
 {

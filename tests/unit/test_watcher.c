@@ -142,12 +142,16 @@ Test(watcher, stop_returns_while_reading_sleeps_and_while_the_ring_is_full)
 
 Test(watcher, an_error_ends_reading_is_kept_and_wakes_the_consumer)
 {
+	struct pollfd p = { .events = POLLIN };
+
 	start(RING_BYTES);
+	p.fd = ring_consumer_fd(ring);
 	watcher_stop(w);
+	cr_assert(ring_consumer_sleep(ring));
 	/* A directory cannot be read(2). */
 	cr_assert_eq(watcher_start(dirfd_top, ring, &w), 0);
-	while (!watcher_error(w))
-		wait_bytes(1000);
+	cr_expect_eq(poll(&p, 1, 30000), 1);
+	ring_consumer_awake(ring);
 	cr_expect_eq(watcher_error(w), -EISDIR);
 	finish();
 }

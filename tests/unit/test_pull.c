@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+/*
+ * test_pull.c - how a pulled file appears, and what the target remembers; whole pulls are in
+ * tests/e2e/test_pull.py.
+ */
+#include "restore/pull.h"
+
+#include "base/err.h"
+#include "restore/local.h"
+#include "restore/place.h"
+#include "tests/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static char dir[64], state[64];
+static int dirfd_;
+
+static void setup(void)
+{
+	strcpy(dir, "/tmp/spate-pull-test.XXXXXX");
+	strcpy(state, "/tmp/spate-pull-state.XXXXXX");
+	cr_assert(mkdtemp(dir) && mkdtemp(state));
+	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void teardown(void)
+{
+	char cmd[160];
+
+	close(dirfd_);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s %s", dir, state);
+	cr_expect(!system(cmd));
+}
+
+static int put(const char *name, const char *text, const struct entry *e, const struct stat *old,
+	       struct stat *st)
+{
+	char tmp[PLACE_NAME];
+	int fd = place_open(dirfd_, tmp);
+
+	cr_assert_geq(fd, 0);
+	cr_assert(place_is_temp(tmp));
+	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	return place_file(dirfd_, fd, tmp, name, e, old, st);
+}
+
+static size_t count_names(void)
+{
+	struct names names;
+	size_t n;
+
+	cr_assert(!local_names(dirfd_, &names));
+	n = names.n;
+	names_free(&names);
+	return n;
+}
+
+static const struct entry plain = { .type = ENTRY_FILE, .mode = 04666, .mtime_ns = -123456789 };
+
+Test(place, K4_sets_exact_mode_and_mtime_whatever_the_umask, .init = setup, .fini = teardown)
+{
+	mode_t old = umask(077);
+	struct stat st, now;
+
+	cr_assert_eq(put("f", "x", &plain, NULL, &st), 0);
+	umask(old);
+	cr_assert(!fstatat(dirfd_, "f", &now, AT_SYMLINK_NOFOLLOW));
+	cr_expect_eq(now.st_mode & 07777, 04666u);
+	cr_expect_eq(place_ns(&now.st_mtim), -123456789);
+	cr_expect(place_same(&st, &now), "the stat that is handed out is the final one");
+}
+
+Test(place, K4_never_replaces_what_appeared_meanwhile, .init = setup, .fini = teardown)
+{
+	struct stat st;
+
+	cr_assert_eq(put("f", "first", &plain, NULL, &st), 0);
+	cr_expect_eq(put("f", "second", &plain, NULL, &st), -EEXIST);
+	cr_expect_eq(count_names(), 1);
+}
+
+Test(place, K4_never_replaces_what_changed_since_it_was_looked_at, .init = setup, .fini = teardown)
+{
+	struct stat seen, st;
+	int fd;
+
+	cr_assert_eq(put("f", "first", &plain, NULL, &seen), 0);
+	fd = openat(dirfd_, "f", O_WRONLY | O_APPEND | O_CLOEXEC);
+	cr_assert(fd >= 0 && write(fd, "!", 1) == 1);
+	close(fd);
+	cr_expect_eq(put("f", "second", &plain, &seen, &st), -ESTALE);
+	cr_assert(!fstatat(dirfd_, "f", &st, 0));
+	cr_expect_eq(st.st_size, 6);
+	cr_expect_eq(put("f", "second!!", &plain, &st, &st), 0);
+	cr_expect_eq(count_names(), 1);
+}
+
+Test(place, a_symlink_is_made_never_followed, .init = setup, .fini = teardown)
+{
+	struct entry e = { .type = ENTRY_SYMLINK, .mtime_ns = 5, .target = "/nowhere",
+			   .target_len = 8 };
+	struct stat st;
+
+	cr_assert_eq(place_symlink(dirfd_, "l", &e, NULL, &st), 0);
+	cr_expect(S_ISLNK(st.st_mode) && place_ns(&st.st_mtim) == 5);
+	cr_expect_eq(place_symlink(dirfd_, "l", &e, NULL, &st), -EEXIST);
+	cr_expect_eq(put("l", "file", &plain, &st, &st), 0);
+	cr_expect(S_ISREG(st.st_mode));
+	cr_expect_eq(count_names(), 1);
+}
+
+Test(place, only_its_own_temporary_names_are_recognised)
+{
+	cr_expect(place_is_temp(".spate-tmp-0123456789abcdef"));
+	cr_expect_not(place_is_temp(".spate-tmp-0123456789abcdeF"));
+	cr_expect_not(place_is_temp(".spate-tmp-0123456789abcde"));
+	cr_expect_not(place_is_temp(".spate-tmp-0123456789abcdef0"));
+	cr_expect_not(place_is_temp("spate-tmp-0123456789abcdef"));
+}
+
+Test(target, K4_remembers_the_versions_an_interrupted_pull_may_have_left, .init = setup,
+     .fini = teardown)
+{
+	const uint8_t uid[16] = { 1 }, other[16] = { 2 };
+	struct target *t, *second;
+	char why[256];
+
+	cr_assert(!target_open(dir, state, "http://h/w", &t, why), "%s", why);
+	cr_expect_not(t->filled);
+	cr_expect_eq(target_open(dir, state, "http://h/w", &second, why), -SP_ELOCKED);
+	cr_assert(!target_begin(t, uid, 3));
+	target_close(t);
+
+	cr_assert(!target_open(dir, state, "http://h/w", &t, why), "%s", why);
+	cr_expect(t->filled && t->n_versions == 1 && t->versions[0] == 3);
+	cr_assert(!target_begin(t, uid, 5));
+	cr_expect(t->n_versions == 2 && t->versions[0] == 5 && t->versions[1] == 3);
+	cr_assert(!target_end(t, 5));
+	target_close(t);
+
+	cr_assert(!target_open(dir, state, "http://h/w", &t, why), "%s", why);
+	cr_expect(t->filled && t->n_versions == 1 && t->versions[0] == 5);
+	cr_assert(!target_begin(t, other, 1));
+	cr_expect_not(t->filled, "another workspace did not fill it");
+	target_close(t);
+
+	cr_assert(!target_open(dir, state, "http://h/else", &t, why), "%s", why);
+	cr_expect_not(t->filled);
+	target_close(t);
+}
