@@ -77,12 +77,23 @@ static uint64_t sync_due(struct sync *s, uint64_t now)
 	return due;
 }
 
+/* Pages that cannot be merged yet must not keep us awake. */
+static void sync_arm_scan(struct sync *s)
+{
+	bool room = coalesce_has_room(s->dirty, SCAN_PAGE_ENTRIES);
+	struct epoll_event ev = { .events = room ? EPOLLIN : 0, .data.fd = scan_fd(s->scan) };
+
+	if (room != s->scan_armed && !epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, ev.data.fd, &ev))
+		s->scan_armed = room;
+}
+
 static void sync_wait(struct sync *s, int timeout_ms)
 {
 	struct epoll_event events[8];
 	uint64_t now = clock_ns(), due, value;
 	bool slept = true;
 
+	sync_arm_scan(s);
 	due = sync_due(s, now);
 	if (s->visits_left || due <= now)
 		timeout_ms = 0;
@@ -499,6 +510,7 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 	}
 	ladder_walk(s->ladder);
 	s->visits_left = true; /* the root */
+	s->scan_armed = true;
 	*ret = s;
 	return 0;
 }

@@ -102,6 +102,7 @@ struct sync {
 	uint64_t unwatched;
 	uint64_t watches_limit; /* at the start */
 	uint64_t poll_at_ns;
+	bool scan_armed;  /* the wait wakes for pages */
 	bool visits_left; /* the slice was over before the visits were */
 	bool degrading; /* holds count in the oldest epoch */
 	/* dirty paths */
