@@ -77,6 +77,7 @@ int verb_push(int argc, char **argv)
 	struct sync_texts t = { .to = getenv("SPATE_TO") };
 	struct cli_common common = { 0 };
 	struct push_result result;
+	bool overwrite = false;
 	const char *dir;
 	const struct cli_opt opts[] = {
 		{ "to", &t.to, NULL, "URL  workspace to push to" },
@@ -84,6 +85,8 @@ int verb_push(int argc, char **argv)
 		{ "batch-files", &t.batch_files, NULL, "N  most files in a version (4096)" },
 		{ "batch-bytes", &t.batch_bytes, NULL, "SIZE  most bytes in a version (8M)" },
 		{ "memory", &t.memory, NULL, "SIZE  budget of the dirty set and the tree (64M)" },
+		{ "overwrite", NULL, &overwrite, "send on top of what another writer changed; "
+		  "that stays in history" },
 		{ "allow-home", NULL, &t.allow_home, "DIR may be the home directory" },
 		{ "create", NULL, &t.create, "create the workspace if it does not exist" },
 		{ 0 },
@@ -98,12 +101,17 @@ int verb_push(int argc, char **argv)
 	if (ret)
 		return ret;
 	opt.sync.once = true;
+	opt.sync.overwrite = overwrite;
 	err = daemon_push(&opt, &result);
 	if (err == -SP_ELOCKED)
 		return push_through_watch(&opt.sync, common.json);
-	if (!err || err == -SP_EPARTIAL)
+	if (!err || err == -SP_EPARTIAL || err == -SP_ECONFLICT)
 		push_print(&result, &opt.sync.url, common.json);
-	if (err)
+	if (err == -SP_ECONFLICT)
+		cli_fail(EXIT_DIFFERS, "push", "another writer has changed what this would change; "
+			 "nothing of that batch was applied: look at it with spate pull, or send on "
+			 "top of it with --overwrite");
+	else if (err)
 		cli_fail(cli_exit(err), "push", "%s", result.why);
 	json_decref(result.skipped);
 	json_decref(result.failed);

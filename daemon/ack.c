@@ -49,13 +49,98 @@ static const void *ack_list(const struct flight *f, const struct sent *sent, siz
 	return frame.data;
 }
 
+/* --- first the index: all of it or nothing --------------------------------------------------- */
+
+static int ack_write_applied(struct flight *f, struct sent *sent)
+{
+	struct index *ix = f->sync->index;
+	size_t list_len;
+	const void *list;
+
+	if (sent->deletion)
+		return index_del(ix, sent->dir_id, sent->name, sent->name_len);
+	list = ack_list(f, sent, &list_len);
+	sent->row.rev = sent->outcome ? sent->outcome->rev : f->push.version;
+	return index_put(ix, sent->dir_id, sent->name, sent->name_len, &sent->row, list, list_len);
+}
+
+/* Remember what the remote has there, in a row that differs from anything on disk. */
+static int ack_write_conflict(struct sync *s, const struct sent *sent)
+{
+	struct index_row row = { .type = (uint8_t)sent->outcome->type, .mode = UINT32_MAX,
+				 .rev = sent->outcome->rev };
+
+	if (!sent->outcome->rev || sent->theirs)
+		return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
+	if (row.type == ENTRY_DIR)
+		row.child = sent->row.type == ENTRY_DIR && sent->row.child ?
+				    sent->row.child : index_new_dir(s->index);
+	return index_put(s->index, sent->dir_id, sent->name, sent->name_len, &row, NULL, 0);
+}
+
+/* The parent is not at the remote: the row stays, for its id, but differs: it is put again. */
+static int ack_write_no_parent(struct flight *f, const struct sent *sent)
+{
+	struct sync *s = f->sync;
+	struct dir *d = sent->item ? tree_by_serial(s->tree, f->dirs[sent->item->dir].serial) : NULL;
+	struct index_row row = { .type = ENTRY_DIR, .flags = INDEX_UNCONFIRMED, .mode = UINT32_MAX };
+
+	if (!d || !d->parent)
+		return 0;
+	row.child = d->id;
+	return index_put(s->index, d->parent->id, d->name, d->name_len, &row, NULL, 0);
+}
+
+/* Contents are deleted before their directory, so an empty one here held nothing else of ours. */
+static int ack_write_not_empty(struct sync *s, struct sent *sent)
+{
+	sent->theirs = sent->deletion && (sent->row.type != ENTRY_DIR ||
+					  index_dir_empty(s->index, sent->row.child));
+	if (!sent->theirs)
+		return 0;
+	return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
+}
+
+static int ack_write(struct flight *f, struct sent *sent)
+{
+	struct sync *s = f->sync;
+
+	switch (sent->outcome ? sent->outcome->code : OUTCOME_HOLDS) {
+	case OUTCOME_HOLDS:
+		return ack_write_applied(f, sent);
+	case OUTCOME_CONFLICT:
+		/* What we only may have sent, and somebody else has: it never was ours. */
+		sent->theirs = sent->deletion && sent->row.flags & INDEX_UNCONFIRMED;
+		return ack_write_conflict(s, sent);
+	case OUTCOME_NO_PARENT:
+		return ack_write_no_parent(f, sent);
+	case OUTCOME_NOT_EMPTY:
+		return ack_write_not_empty(s, sent);
+	}
+	return -EINVAL;
+}
+
+static int ack_write_all(struct flight *f)
+{
+	struct sync *s = f->sync;
+	int err = index_begin(s->index);
+
+	for (size_t i = 0; i < f->n_sent && !err; i++)
+		err = ack_write(f, &f->sent[i]);
+	if (!err)
+		err = index_set_remote(s->index, s->uid, MAX(s->version, f->push.version));
+	return err ? err : index_commit(s->index);
+}
+
+/* --- then the records ------------------------------------------------------------------------- */
+
 /*
  * A directory that stands where one was just deleted at the remote was compared with the rows of the
  * old one while they still counted: compare again.
  */
-static void ack_deleted_dir(struct sync *s, const struct flight *f, const struct sent *sent)
+static void ack_deleted_dir(struct flight *f, const struct read_item *item)
 {
-	const struct read_item *item = sent->item;
+	struct sync *s = f->sync;
 	struct dir *parent = tree_by_serial(s->tree, f->dirs[item->dir].serial);
 	struct dir *d = parent ? tree_child(s->tree, parent, item->name, item->name_len) : NULL;
 
@@ -63,7 +148,8 @@ static void ack_deleted_dir(struct sync *s, const struct flight *f, const struct
 		ladder_rewalk(s->ladder, d);
 }
 
-static void ack_unstable(struct flight *f, struct sent *sent)
+/* The record is still there: what is dirtied now waits behind it. */
+static void ack_unstable(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
 	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
@@ -74,67 +160,32 @@ static void ack_unstable(struct flight *f, struct sent *sent)
 		  "changed while it was read");
 	if (s->conf.once)
 		return;
-	coalesce_later(s->dirty, serial, sent->name, sent->name_len, barrier_now(&s->barrier), now,
-		       now + s->conf.max_delay_ns);
+	if (coalesce_later(s->dirty, serial, sent->name, sent->name_len, barrier_now(&s->barrier),
+			   now, now + s->conf.max_delay_ns))
+		intake_dirty(s, serial, sent->name, sent->name_len, barrier_now(&s->barrier));
 }
 
-static void ack_applied(struct flight *f, struct sent *sent)
+static void ack_applied(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
-	size_t list_len;
-	const void *list;
+	struct read_item *item = sent->item;
 
 	if (sent->deletion) {
-		index_del(s->index, sent->dir_id, sent->name, sent->name_len);
 		s->n.deletes_sent++;
 	} else {
-		list = ack_list(f, sent, &list_len);
-		sent->row.rev = sent->outcome ? sent->outcome->rev : f->push.version;
-		index_put(s->index, sent->dir_id, sent->name, sent->name_len, &sent->row, list,
-			  list_len);
-		if (sent->item->frame != FRAME_NONE) {
-			s->n.files_sent++;
-			s->n.bytes_sent += sent->item->size;
-		}
+		s->n.files_sent += item->frame != FRAME_NONE;
 		s->totals.uploaded += sent->row.type != ENTRY_DIR;
+		if (sent->row.flags & ENTRY_UNSTABLE)
+			ack_unstable(f, sent);
 	}
-	if (!sent->item)
+	if (!item)
 		return;
-	if (sent->deletion)
-		ack_deleted_dir(s, f, sent);
-	flight_item_done(f, sent->item);
-	if (sent->row.flags & ENTRY_UNSTABLE && !sent->deletion)
-		ack_unstable(f, sent);
+	if (sent->deletion || sent->row.type != ENTRY_DIR)
+		ack_deleted_dir(f, item);
+	flight_item_done(f, item);
 }
 
-/* Remember what the remote has there, in a row that differs from anything on disk. */
-static void ack_learn(struct sync *s, const struct sent *sent)
-{
-	struct index_row row = { .type = (uint8_t)sent->outcome->type, .rev = sent->outcome->rev };
-
-	if (!sent->outcome->rev) {
-		index_del(s->index, sent->dir_id, sent->name, sent->name_len);
-		return;
-	}
-	if (row.type == ENTRY_DIR)
-		row.child = sent->row.type == ENTRY_DIR && sent->row.child ?
-				    sent->row.child : index_new_dir(s->index);
-	index_put(s->index, sent->dir_id, sent->name, sent->name_len, &row, NULL, 0);
-}
-
-/* The parent is not at the remote: forget that it was, so that it is put again, then this. */
-static void ack_no_parent(struct flight *f, struct sent *sent)
-{
-	struct sync *s = f->sync;
-	struct dir *d = tree_by_serial(s->tree, f->dirs[sent->item->dir].serial);
-
-	if (!d || !d->parent)
-		return;
-	index_del(s->index, d->parent->id, d->name, d->name_len);
-	intake_dirty(s, d->parent->serial, d->name, d->name_len, barrier_now(&s->barrier));
-}
-
-static void ack_give_up(struct flight *f, struct sent *sent, const char *reason)
+static void ack_give_up(struct flight *f, const struct sent *sent, const char *reason)
 {
 	struct sync *s = f->sync;
 	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
@@ -144,43 +195,32 @@ static void ack_give_up(struct flight *f, struct sent *sent, const char *reason)
 	skips_set(s->skips, SKIP_REFUSED, f->dirs[sent->item->dir].serial, sent->name,
 		  sent->name_len, path, reason);
 	s->totals.failed++;
-	if (!s->retry_at_ns)
+	if (!s->retry_at_ns && !s->conf.once)
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 	flight_item_done(f, sent->item);
 }
 
-static void ack_refused(struct flight *f, struct sent *sent)
+static void ack_refused(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
-	struct record *r = sent->item ? sent->item->user : NULL;
+	struct read_item *item = sent->item;
+	struct record *r = item ? item->user : NULL;
+	struct dir *d;
 
-	if (sent->outcome->code == OUTCOME_CONFLICT || sent->outcome->code == OUTCOME_NOT_EMPTY)
-		s->n.conflicts++;
-	if (sent->outcome->code == OUTCOME_NO_PARENT && sent->item)
-		ack_no_parent(f, sent);
-	if (sent->outcome->code == OUTCOME_NOT_EMPTY && sent->deletion && sent->item) {
-		/* Another writer's files are in there: the directory is theirs now. */
-		if (sent->row.type != ENTRY_DIR || index_dir_empty(s->index, sent->row.child)) {
-			index_del(s->index, sent->dir_id, sent->name, sent->name_len);
-			flight_item_done(f, sent->item);
-			return;
-		}
-	} else if (sent->outcome->code == OUTCOME_CONFLICT && sent->deletion &&
-		   sent->row.flags & INDEX_UNCONFIRMED) {
-		/* It never was ours. */
-		index_del(s->index, sent->dir_id, sent->name, sent->name_len);
-		if (sent->item)
-			flight_item_done(f, sent->item);
+	s->n.conflicts += sent->outcome->code != OUTCOME_NO_PARENT;
+	if (!r)
 		return;
-	} else if (sent->outcome->code == OUTCOME_CONFLICT) {
-		ack_learn(s, sent);
-	}
-	if (!sent->item)
-		return;
-	if (r && r->tries >= ACK_TRIES_MAX)
+	d = tree_by_serial(s->tree, f->dirs[item->dir].serial);
+	if (sent->outcome->code == OUTCOME_NO_PARENT && d && d->parent)
+		intake_dirty(s, d->parent->serial, d->name, d->name_len, r->epoch);
+	if (sent->theirs) {
+		flight_item_done(f, item);
+	} else if (r->tries >= ACK_TRIES_MAX) {
 		ack_give_up(f, sent, outcome_name(sent->outcome->code));
-	else
-		flight_back(f, sent->item, 0);
+	} else {
+		r->tries++;
+		flight_back(f, item, 0);
+	}
 }
 
 /* The node that stands at @path now, or NULL. */
@@ -215,45 +255,69 @@ static void ack_moved_dirs(struct flight *f)
 	}
 }
 
-static void ack_success(struct flight *f)
+static void ack_all_back(struct flight *f, uint64_t due_ns)
+{
+	for (uint32_t i = 0; i < f->job.n_items; i++)
+		flight_back(f, &f->job.items[i], due_ns);
+}
+
+void ack_no_index(struct flight *f)
 {
 	struct sync *s = f->sync;
 
+	s->quiet_until_ns = clock_ns() + SYNC_RETRY_NS;
+	sync_trouble(s, -ENOSPC, "the index in %s cannot be written (is the disk full?): nothing is "
+		     "sent until it can", s->conf.state);
+	if (s->conf.once)
+		s->fatal = -ENOSPC;
+	ack_all_back(f, 0);
+}
+
+/* What was applied twice is nothing: sending it all again is harmless. */
+static void ack_success(struct flight *f)
+{
+	struct sync *s = f->sync;
+	const struct read_item *below = NULL;
+
 	for (uint32_t i = 0; i < f->push.n_outcomes; i++)
 		f->sent[f->push.outcomes[i].index].outcome = &f->push.outcomes[i];
-	if (index_begin(s->index))
-		log_warn("index", "cannot be written; what was sent is checked again after a restart");
-	/* In the order they were sent: what is below a directory before the directory. */
+	if (ack_write_all(f)) {
+		ack_no_index(f);
+		return;
+	}
+	/* A barrier that waits for these records waits for what they lead to. */
+	s->hold_oldest = true;
+	ack_moved_dirs(f);
 	for (size_t i = 0; i < f->n_sent; i++) {
 		struct sent *sent = &f->sent[i];
 
+		if (sent->below && sent->below != below)
+			ack_deleted_dir(f, sent->below);
+		below = sent->below;
 		if (!sent->outcome || sent->outcome->code == OUTCOME_HOLDS)
 			ack_applied(f, sent);
 		else
 			ack_refused(f, sent);
 	}
-	if (f->push.version > s->version)
-		s->version = f->push.version;
-	index_set_remote(s->index, s->uid, s->version);
-	if (index_commit(s->index))
-		log_warn("index", "cannot be written; what was sent is checked again after a restart");
-	ack_moved_dirs(f);
+	s->hold_oldest = false;
+	s->version = MAX(s->version, f->push.version);
 	s->n.commits++;
 	s->last_error[0] = '\0';
 	s->batch_files = MIN(s->batch_files * 2, s->conf.batch_files);
 	histogram_add(&s->commit_seconds, clock_ns() - f->sent_ns);
-	if (!s->uid_known && !s->conf.once)
+	if (!s->uid_known)
 		sync_ask_state(s);
 }
 
+/* --- failures: nothing was applied -------------------------------------------------------------- */
+
 /* The hub lacks contents we only named: send them. The row stays for its revision. */
-static void ack_missing(struct flight *f)
+static int ack_missing(struct flight *f)
 {
 	struct sync *s = f->sync;
+	int err = index_begin(s->index);
 
-	if (index_begin(s->index))
-		return;
-	for (uint32_t i = 0; i < f->push.n_missing; i++) {
+	for (uint32_t i = 0; i < f->push.n_missing && !err; i++) {
 		struct sent *sent = &f->sent[f->push.missing[i].index];
 		struct index_row row;
 
@@ -264,21 +328,15 @@ static void ack_missing(struct flight *f)
 		row.mtime_ns = row.ctime_ns = 0;
 		memset(&row.hash, 0, sizeof(row.hash));
 		memset(&row.xxh, 0, sizeof(row.xxh));
-		index_put(s->index, sent->dir_id, sent->name, sent->name_len, &row, NULL, 0);
+		err = index_put(s->index, sent->dir_id, sent->name, sent->name_len, &row, NULL, 0);
 	}
-	index_commit(s->index);
-}
-
-static void ack_all_back(struct flight *f, uint64_t due_ns)
-{
-	for (uint32_t i = 0; i < f->job.n_items; i++)
-		flight_back(f, &f->job.items[i], due_ns);
+	return err ? err : index_commit(s->index);
 }
 
 /* Return: whether a smaller batch can still be tried. */
 static bool ack_shrink(struct sync *s, const struct flight *f, bool bytes)
 {
-	if (f->n_sent <= 1)
+	if (f->n_sent <= 1 || f->job.n_items <= 1)
 		return false;
 	s->batch_files = MAX(1, MIN(s->batch_files, f->job.n_items) / 2);
 	if (bytes)
@@ -286,45 +344,91 @@ static bool ack_shrink(struct sync *s, const struct flight *f, bool bytes)
 	return true;
 }
 
-static void ack_failure(struct flight *f)
+/* Not the hub's state but this request is at fault: halve it until the path is found. */
+static void ack_bad_request(struct flight *f)
 {
 	struct sync *s = f->sync;
-	int err = f->push.err;
-	uint64_t due = 0;
+	bool given_up = false;
 
-	switch (-err) {
+	if (ack_shrink(s, f, f->push.err == -SP_ETOOBIG))
+		return;
+	sync_trouble(s, f->push.err, "the hub refuses a change: %s", f->push.why);
+	for (size_t i = 0; i < f->n_sent; i++) {
+		if (!f->sent[i].item || !f->sent[i].item->user)
+			continue;
+		ack_give_up(f, &f->sent[i], f->push.why);
+		given_up = true;
+	}
+	if (!given_up)
+		s->quiet_until_ns = clock_ns() + SYNC_RETRY_NS;
+}
+
+/* An atomic commit was refused: name what another writer has changed. */
+static void ack_conflicts(struct flight *f)
+{
+	struct sync *s = f->sync;
+
+	for (uint32_t i = 0; i < f->push.n_outcomes; i++) {
+		const struct sent *sent = &f->sent[f->push.outcomes[i].index];
+
+		s->n.conflicts++;
+		if (sent->item)
+			ack_give_up(f, sent, "another writer has changed it");
+	}
+}
+
+static void ack_later(struct flight *f)
+{
+	struct sync *s = f->sync;
+
+	s->quiet_until_ns = clock_ns() + SYNC_RETRY_NS;
+	sync_trouble(s, f->push.err, "%s", f->push.why[0] ? f->push.why : err_str(f->push.err));
+	if (s->conf.once)
+		s->fatal = f->push.err;
+}
+
+static void ack_failure(struct flight *f)
+{
+	switch (-f->push.err) {
 	case SP_EMISSING:
-		ack_missing(f);
+		if (ack_missing(f))
+			ack_no_index(f);
 		break;
 	case SP_ETOOBIG:
 	case EPROTO:
 	case SP_EINTEGRITY:
 	case SP_EMALFORMED:
-		/* Not the hub's state but this request: halve it until the path is found. */
-		if (ack_shrink(s, f, err == -SP_ETOOBIG))
-			break;
-		sync_trouble(s, err, "the hub refuses a change: %s", f->push.why);
-		for (size_t i = 0; i < f->n_sent; i++)
-			if (f->sent[i].item)
-				ack_give_up(f, &f->sent[i], f->push.why);
+		ack_bad_request(f);
+		break;
+	case SP_ENOWORKSPACE:
+		ack_later(f);
+		sync_ask_again(f->sync);
+		break;
+	case SP_ECONFLICT:
+		ack_later(f);
+		ack_conflicts(f);
 		break;
 	default:
-		due = clock_ns() + SYNC_RETRY_NS;
-		s->quiet_until_ns = due;
-		sync_trouble(s, err, "%s", f->push.why[0] ? f->push.why : err_str(err));
+		ack_later(f);
 	}
-	if (s->conf.once && due)
-		s->fatal = err;
 	ack_all_back(f, 0);
 }
 
 void ack_flight(struct flight *f)
 {
+	struct sync *s = f->sync;
+
 	if (f->push.err == -ECANCELED) {
 		ack_all_back(f, 0);
 	} else if (f->push.err) {
 		ack_failure(f);
-	} else if (!FAULT(commit_acked)) {
+	} else if (f->push.version < s->version) {
+		/* A hub that counts lower than before is not the one it was. */
+		sync_ask_again(s);
+		ack_all_back(f, 0);
+	} else if (FAULT(commit_acked)) {
+		ack_all_back(f, 0);
+	} else {
 		ack_success(f);
 		(void)FAULT(index_updated);
 	}

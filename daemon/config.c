@@ -187,6 +187,7 @@ static int resolve(const char *path, char out[PATH_MAX])
 static int state_make(const char *root, const char *state, char why[512])
 {
 	char path[PATH_MAX + 8];
+	__cleanup_free char *of = NULL;
 	struct stat st;
 	int err = io_mkdirs(state, 0700);
 
@@ -197,6 +198,11 @@ static int state_make(const char *root, const char *state, char why[512])
 		return refuse(why, -EACCES, state, "the state directory belongs to another user; "
 			      "choose another with --state");
 	snprintf(path, sizeof(path), "%s/root", state);
+	if (!io_read_file(AT_FDCWD, path, PATH_MAX, &of, NULL) && strcmp(of, root)) {
+		snprintf(why, 512, "%.200s: this is the state of %.200s; choose another with --state",
+			 state, of);
+		return -EINVAL;
+	}
 	err = io_replace_file(AT_FDCWD, path, root, strlen(root), 0600);
 	if (err)
 		return refuse(why, err, state, "the state directory cannot be written; choose another "

@@ -30,6 +30,7 @@ struct sync_config {
 	size_t memory_bytes;       /* the budget dirty set and tree are cut from */
 	bool create;               /* create the workspace elsewhere than on loopback */
 	bool embedded;             /* the hub is in this process, its data in the state directory */
+	bool overwrite;            /* push: on top of what another writer changed */
 	bool once;                 /* push: walk, send, end; no watching */
 };
 

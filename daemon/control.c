@@ -36,6 +36,7 @@ struct control_client {
 
 struct control {
 	int epoll_fd, listen_fd, dir_fd;
+	int spare_fd; /* given up for a moment to turn a client away when descriptors are used up */
 	void (*request)(void *ctx, struct control_client *c, json_t *rq);
 	void (*gone)(void *ctx, struct control_client *c);
 	void *ctx;
@@ -79,6 +80,7 @@ int control_open(const char *state_dir,
 		c->clients[i].fd = -1;
 	c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	c->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	c->dir_fd = control_address(state_dir, &addr);
 	err = c->dir_fd < 0 ? c->dir_fd : c->epoll_fd < 0 || c->listen_fd < 0 ? -errno : 0;
 	/* The lock of the state directory is ours: what lies there is a dead daemon's. */
@@ -119,6 +121,8 @@ void control_close(struct control *c)
 		unlinkat(c->dir_fd, "sock", 0);
 		close(c->dir_fd);
 	}
+	if (c->spare_fd >= 0)
+		close(c->spare_fd);
 	if (c->listen_fd >= 0)
 		close(c->listen_fd);
 	if (c->epoll_fd >= 0)
@@ -141,6 +145,15 @@ static bool client_allowed(int fd)
 	       (cred.uid == geteuid() || cred.uid == 0);
 }
 
+static void control_turn_away(struct control *c)
+{
+	if (errno != EMFILE && errno != ENFILE)
+		return;
+	close(c->spare_fd);
+	close(accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC));
+	c->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void control_accept(struct control *c)
 {
 	int fd;
@@ -161,6 +174,7 @@ static void control_accept(struct control *c)
 		buf_init(&cl->in, CONTROL_LINE_MAX);
 		buf_init(&cl->out, ANSWER_MAX);
 	}
+	control_turn_away(c);
 }
 
 /* Whether a whole request lies here that nobody answers yet. */

@@ -50,7 +50,8 @@ struct daemon {
 	bool told_ready;
 	uint64_t drain_barrier, drain_until_ns;
 	bool draining;
-	int stop_signals;
+	uint64_t drain_began_ns;
+	bool stop_now; /* asked a second time */
 };
 
 /* --- status ------------------------------------------------------------------------------- */
@@ -114,7 +115,7 @@ static json_t *daemon_flushed(struct daemon *d, bool passed)
 	bool durable;
 
 	sync_lists(d->sync, &unstable, &special, &unreadable);
-	durable = passed && !json_array_size(unreadable) && !d->health.held;
+	durable = passed && !d->health.unreadable && !d->health.held;
 	ret = json_pack("{s:I,s:b,s:s,s:i}", "version", (json_int_t)d->health.version,
 			"durable", durable, "proof", d->health.mode[0] == 'i' ? "events" : "walk",
 			"held", d->health.held ? 1 : 0);
@@ -265,7 +266,7 @@ static int daemon_signals(struct daemon *d)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	d->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	return d->signal_fd < 0 ? -errno : 0;
 }
@@ -318,10 +319,9 @@ static void daemon_stop(struct daemon *d)
 static void daemon_begin_drain(struct daemon *d)
 {
 	d->draining = true;
-	d->drain_until_ns = clock_ns() + d->conf.drain_ns;
-	if (sync_barrier(d->sync, &d->drain_barrier))
-		d->drain_barrier = 0;
-	sync_nudge(d->sync);
+	d->drain_began_ns = clock_ns();
+	d->drain_until_ns = d->drain_began_ns + d->conf.drain_ns;
+	sync_nudge(d->sync); /* the barrier follows in daemon_drained() */
 }
 
 static void daemon_read_signals(struct daemon *d)
@@ -333,9 +333,11 @@ static void daemon_read_signals(struct daemon *d)
 			sync_reload(d->sync);
 			continue;
 		}
-		d->stop_signals++;
+		/* A terminal and timeout(1) both send the first one twice. */
 		if (!d->draining)
 			daemon_begin_drain(d);
+		else
+			d->stop_now = clock_ns() - d->drain_began_ns > NSEC_PER_SEC;
 	}
 }
 
@@ -362,9 +364,11 @@ static int daemon_drained(struct daemon *d)
 		return 1;
 	if (d->health.held)
 		return -SP_EPENDING;
+	if (!d->drain_barrier)
+		sync_barrier(d->sync, &d->drain_barrier);
 	if (sync_barrier_passed(d->sync, d->drain_barrier))
-		return 0;
-	if (clock_ns() >= d->drain_until_ns || d->stop_signals > 1)
+		return d->health.unreadable ? -SP_EPENDING : 0;
+	if (clock_ns() >= d->drain_until_ns || d->stop_now)
 		return -SP_EPENDING;
 	return 1;
 }
@@ -409,7 +413,7 @@ static int daemon_report(struct daemon *d, int err)
 		 (unsigned long long)h->counters.retries, (unsigned long long)h->version);
 	if (err == -SP_EPENDING)
 		log_warn("daemon", "%llu paths are not durable yet%s%s; they are found again at the "
-			 "next start", (unsigned long long)h->dirty,
+			 "next start", (unsigned long long)(h->dirty + h->unreadable),
 			 h->last_error[0] ? ": " : "", h->last_error);
 	else if (!err)
 		log_info("daemon", "everything is durable");
@@ -443,7 +447,7 @@ static int push_loop(struct daemon *d)
 		if (err)
 			return err;
 		daemon_read_signals(d);
-		if (d->stop_signals)
+		if (d->draining)
 			return -SP_EPENDING;
 		live_show(d->live, &d->health);
 		if (d->health.idle && d->health.pushed)

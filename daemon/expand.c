@@ -5,7 +5,6 @@
  */
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/log.h"
 #include "daemon/sync_priv.h"
 
 #include <errno.h>
@@ -34,10 +33,12 @@ static size_t spot_enter(struct spot *p, const char *name, size_t len)
 static struct sent *expand_send(struct flight *f, struct change *c, const struct spot *at)
 {
 	struct sent *sent = &f->sent[f->n_sent];
+	size_t bytes = atomic_load(&f->body.used) + f->bulk.records.len + RECORD_BYTES_MAX;
 
 	c->e.path = at->path;
 	c->e.path_len = at->len;
-	if (at->len > PATH_BYTES_MAX || bulk_add(&f->bulk, c) < 0)
+	if (f->n_sent >= f->sync->conf.batch_files + FLIGHT_EXPAND_MAX ||
+	    bytes > BULK_BYTES_MAX - BULK_HEAD || bulk_add(&f->bulk, c) < 0)
 		return NULL;
 	f->n_sent++;
 	*sent = (struct sent){ .deletion = c->op == CHANGE_DELETE };
@@ -45,18 +46,21 @@ static struct sent *expand_send(struct flight *f, struct change *c, const struct
 }
 
 /* One deletion of something the index knows below a removed directory. */
-static bool expand_delete_row(struct flight *f, const struct spot *at, uint64_t dir_id,
-			      const char *name, size_t len, const struct index_row *row)
+static bool expand_delete_row(struct flight *f, struct read_item *item, const struct spot *at,
+			      uint64_t dir_id, const char *name, size_t len,
+			      const struct index_row *row)
 {
 	struct change c = { .op = CHANGE_DELETE, .expect = row->rev, .frame = FRAME_NONE };
 	struct sent *sent;
 
-	if (f->n_sent >= f->sync->conf.batch_files + FLIGHT_EXPAND_MAX - 1 ||
-	    f->names_used + len > FLIGHT_NAME_BYTES)
+	/* Room for the batch itself is not taken. */
+	if (f->n_sent >= FLIGHT_EXPAND_MAX || f->names_used + len > FLIGHT_NAME_BYTES ||
+	    at->len > PATH_BYTES_MAX)
 		return false;
 	sent = expand_send(f, &c, at);
 	if (!sent)
 		return false;
+	sent->below = item;
 	sent->name = memcpy(f->names + f->names_used, name, len);
 	sent->name_len = (uint8_t)len;
 	sent->dir_id = dir_id;
@@ -69,7 +73,8 @@ static bool expand_delete_row(struct flight *f, const struct spot *at, uint64_t 
  * Delete what is known below @dir_id, deepest first. Depth is bounded by the length of a path.
  * Return: false when the commit is full: the rest comes with the next one.
  */
-static bool expand_below(struct flight *f, struct spot *at, uint64_t dir_id)
+static bool expand_below(struct flight *f, struct read_item *item, struct spot *at,
+			 uint64_t dir_id)
 {
 	char name[PATH_NAME_MAX + 1];
 	struct index_row row;
@@ -78,9 +83,9 @@ static bool expand_below(struct flight *f, struct spot *at, uint64_t dir_id)
 
 	while ((len = index_next(f->sync->index, dir_id, after, (size_t)len, name, &row)) >= 0) {
 		size_t before = spot_enter(at, name, (size_t)len);
-		bool all = row.type != ENTRY_DIR || expand_below(f, at, row.child);
+		bool all = row.type != ENTRY_DIR || expand_below(f, item, at, row.child);
 
-		all = all && expand_delete_row(f, at, dir_id, name, (size_t)len, &row);
+		all = all && expand_delete_row(f, item, at, dir_id, name, (size_t)len, &row);
 		at->len = before;
 		if (!all)
 			return false;
@@ -99,6 +104,16 @@ static struct dir *expand_dir(struct flight *f, const struct read_item *item)
 	if (!d || d->id != fd->id || tree_path(d, path) < 0 || strcmp(path, fd->path))
 		return NULL;
 	return d;
+}
+
+/* The cycle before may have been acknowledged since this one was taken. */
+static bool expand_stale(const struct flight *f, const struct read_item *item)
+{
+	struct index_row row;
+	bool has = !index_get(f->sync->index, f->dirs[item->dir].id, item->name, item->name_len,
+			      &row);
+
+	return has != item->has_known || (has && !index_row_same(&row, &item->known));
 }
 
 static const char *expand_reason(const struct read_item *item)
@@ -126,20 +141,29 @@ static void expand_skip(struct flight *f, struct read_item *item, const struct s
 		s->totals.skipped++;
 	else
 		s->totals.failed++;
-	if (!special && !s->retry_at_ns)
+	if (!special && !s->retry_at_ns && !s->conf.once)
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
+}
+
+/* After the first error nothing more is written: what was planned is not sent then. */
+static void expand_put(struct flight *f, uint64_t dir_id, const char *name, size_t len,
+		       const struct index_row *row, const void *list, size_t list_len)
+{
+	struct index *ix = f->sync->index;
+
+	if (!f->index_err && !f->writing) {
+		f->index_err = index_begin(ix);
+		f->writing = !f->index_err;
+	}
+	if (!f->index_err)
+		f->index_err = index_put(ix, dir_id, name, len, row, list, list_len);
 }
 
 static void expand_write(struct flight *f, const struct read_item *item,
 			 const struct index_row *row, bool keep_list)
 {
-	struct index *ix = f->sync->index;
-
-	if (!f->writing && index_begin(ix))
-		return;
-	f->writing = true;
-	index_put(ix, f->dirs[item->dir].id, item->name, item->name_len, row,
-		  keep_list ? item->known_list : NULL, keep_list ? item->known_list_len : 0);
+	expand_put(f, f->dirs[item->dir].id, item->name, item->name_len, row,
+		   keep_list ? item->known_list : NULL, keep_list ? item->known_list_len : 0);
 }
 
 /*
@@ -187,12 +211,9 @@ static void expand_anchor(struct flight *f, const struct dir *d)
 		if (!index_get(ix, d->parent->id, d->name, d->name_len, &row) &&
 		    row.type == ENTRY_DIR)
 			return;
-		if (!f->writing && index_begin(ix))
-			return;
-		f->writing = true;
 		row = (struct index_row){ .type = ENTRY_DIR, .flags = INDEX_UNCONFIRMED,
 					  .mode = UINT32_MAX, .child = d->id };
-		index_put(ix, d->parent->id, d->name, d->name_len, &row, NULL, 0);
+		expand_put(f, d->parent->id, d->name, d->name_len, &row, NULL, 0);
 	}
 }
 
@@ -204,7 +225,7 @@ static bool expand_change(struct flight *f, struct read_item *item, struct plan 
 	struct sent *sent;
 
 	if ((plan->kind == PLAN_DELETE || plan->kind == PLAN_REPLACE) && had_below &&
-	    !expand_below(f, at, item->known.child))
+	    !expand_below(f, item, at, item->known.child))
 		return false;
 	if (item->result == READ_SYMLINK) {
 		plan->change.e.target = item->target;
@@ -225,6 +246,15 @@ static bool expand_change(struct flight *f, struct read_item *item, struct plan 
 	return true;
 }
 
+/* A directory has to be looked at again before its names can be. */
+static void expand_moved(struct sync *s, struct dir *d, uint64_t now)
+{
+	if (d->parent)
+		ladder_found_dir(s->ladder, d->parent, d->name, d->name_len, now);
+	else
+		ladder_walk(s->ladder);
+}
+
 static void expand_item(struct flight *f, struct read_item *item)
 {
 	struct sync *s = f->sync;
@@ -233,13 +263,17 @@ static void expand_item(struct flight *f, struct read_item *item)
 	struct spot at = { .len = 0 };
 	struct plan plan;
 
-	if (!d) {
-		flight_back(f, item, now + SYNC_MOVED_NS);
+	if (!d || expand_stale(f, item)) {
+		flight_back(f, item, d ? 0 : now + SYNC_MOVED_NS);
 		return;
 	}
 	if (f->dirs[item->dir].path[0])
 		spot_enter(&at, f->dirs[item->dir].path, strlen(f->dirs[item->dir].path));
 	spot_enter(&at, item->name, item->name_len);
+	if (at.len > PATH_BYTES_MAX) {
+		item->result = READ_FAILED;
+		item->err = -ENAMETOOLONG;
+	}
 	if (item->result == READ_DIR)
 		ladder_found_dir(s->ladder, d, item->name, item->name_len, now);
 	plan_item(item, &plan);
@@ -249,9 +283,8 @@ static void expand_item(struct flight *f, struct read_item *item)
 		skips_del(s->skips, d->serial, item->name, item->name_len);
 	switch (plan.kind) {
 	case PLAN_AGAIN:
-		/* Its own directory has to be looked at before its names can be. */
-		if (item->result == READ_MOVED && d->parent)
-			ladder_found_dir(s->ladder, d->parent, d->name, d->name_len, now);
+		if (item->result == READ_MOVED)
+			expand_moved(s, d, now);
 		flight_back(f, item, item->result == READ_NOROOM ? 0 : now + SYNC_MOVED_NS);
 		return;
 	case PLAN_SKIP:
@@ -282,9 +315,10 @@ static void expand_head(struct flight *f)
 	struct commit_head head = { .epoch = s->epoch, .base = BASE_NONE };
 
 	memcpy(head.writer, index_meta(s->index)->writer, WRITER_BYTES);
-	if (s->conf.create || s->conf.url.loopback)
+	/* A workspace that was there and is not any more is not made anew behind our back. */
+	if (!s->uid_known && (s->conf.create || s->conf.url.loopback))
 		head.flags |= COMMIT_CREATE;
-	if (s->conf.once)
+	if (s->conf.once && !s->conf.overwrite)
 		head.flags |= COMMIT_ATOMIC;
 	head.seq = ++s->seq;
 	bulk_begin(&f->bulk, &head);
@@ -293,11 +327,14 @@ static void expand_head(struct flight *f)
 void expand_flight(struct flight *f)
 {
 	int chunk_err = atomic_load(&f->chunk_err);
+	struct sync *s = f->sync;
 
 	f->n_sent = 0;
 	f->names_used = 0;
 	f->writing = false;
+	f->index_err = 0;
 	expand_head(f);
+	s->hold_oldest = true; /* a directory found here was looked for by somebody's barrier */
 	for (uint32_t i = 0; i < f->job.n_items; i++) {
 		/* A list whose chunks did not arrive is no content. */
 		if (chunk_err && f->job.items[i].form == CONTENT_LIST)
@@ -305,14 +342,19 @@ void expand_flight(struct flight *f)
 		else
 			expand_item(f, &f->job.items[i]);
 	}
-	if (f->writing && index_commit(f->sync->index))
-		log_warn("index", "cannot be written; what changed is compared again after a restart");
+	s->hold_oldest = false;
+	if (f->writing && !f->index_err)
+		f->index_err = index_commit(s->index);
 	f->writing = false;
-	if (f->n_sent)
-		flight_send(f);
-	else
+	if (f->index_err) {
+		ack_no_index(f);
 		flight_end(f);
+	} else if (f->n_sent) {
+		flight_send(f);
+	} else {
+		flight_end(f);
+	}
 	if (chunk_err)
-		sync_trouble(f->sync, chunk_err, "sending chunks of a large file failed: %s",
+		sync_trouble(s, chunk_err, "sending chunks of a large file failed: %s",
 			     err_str(chunk_err));
 }

@@ -155,8 +155,6 @@ void flight_back(struct flight *f, struct read_item *item, uint64_t due_ns)
 	item->user = NULL;
 	if (!r)
 		return;
-	if (r->tries < UINT8_MAX)
-		r->tries++;
 	coalesce_back(f->sync->dirty, r, due_ns);
 	cycle_dirtied(&f->sync->cycle, clock_ns());
 }

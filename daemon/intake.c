@@ -23,7 +23,7 @@
 static unsigned op_hold_now(void *ctx)
 {
 	struct sync *s = ctx;
-	unsigned epoch = s->degrading ? s->barrier.first : barrier_now(&s->barrier);
+	unsigned epoch = s->hold_oldest ? s->barrier.first : barrier_now(&s->barrier);
 
 	return barrier_hold(&s->barrier, epoch);
 }
@@ -43,6 +43,16 @@ static void op_release(void *ctx, unsigned epoch)
 	barrier_release(&s->barrier, epoch);
 }
 
+/* The listing must not count as younger than the records it stands for. */
+static void intake_relist(struct sync *s, struct dir *d)
+{
+	bool before = s->hold_oldest;
+
+	s->hold_oldest = true;
+	ladder_relist(s->ladder, d);
+	s->hold_oldest = before;
+}
+
 /* The dirty set is full: what was known about the paths of a directory becomes "the directory". */
 static void intake_degrade(struct sync *s, uint64_t serial)
 {
@@ -50,9 +60,7 @@ static void intake_degrade(struct sync *s, uint64_t serial)
 
 	if (!d)
 		return;
-	s->degrading = true; /* the listing must not be younger than the records it replaces */
-	ladder_relist(s->ladder, d);
-	s->degrading = false;
+	intake_relist(s, d);
 	coalesce_drop_dir(s->dirty, serial);
 }
 
@@ -77,7 +85,7 @@ static void op_drop(void *ctx, struct dir *dir)
 
 	coalesce_drop_dir(s->dirty, dir->serial);
 	skips_drop_dir(s->skips, dir->serial);
-	if (dir->wd >= SYNC_WD_NONE)
+	if (s->inotify_fd >= 0 && dir->wd >= SYNC_WD_NONE)
 		s->unwatched--;
 }
 
@@ -126,8 +134,14 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 		if (i == page->n && !page->last)
 			return;
 		if (i == page->n || name_cmp(page->entries[i].name, page->entries[i].name_len, name,
-					     (size_t)len))
+					     (size_t)len)) {
+			/* Without room for all of them the rest comes with another listing. */
+			if (!coalesce_has_room(s->dirty, 1)) {
+				intake_relist(s, dir);
+				return;
+			}
 			intake_dirty(s, dir->serial, name, (size_t)len, epoch);
+		}
 		memcpy(prev, name, (size_t)len);
 		after = prev;
 		after_len = (size_t)len;
@@ -181,16 +195,20 @@ static void op_root_lost(void *ctx, const char *why)
 		     "restart spate when it is back", s->conf.root, why);
 }
 
+/* A directory that cannot be looked into is named by its own serial and no name. */
 static void op_skipped(void *ctx, struct dir *dir, int err)
 {
 	struct sync *s = ctx;
 	char path[PATH_BYTES_MAX + 1];
 
-	if (!dir->parent || tree_path(dir, path) < 0)
-		return;
-	skips_set(s->skips, SKIP_UNREADABLE, dir->parent->serial, dir->name, dir->name_len, path,
+	if (tree_path(dir, path) < 0)
+		snprintf(path, sizeof(path), "%.*s", dir->name_len, dir->name ? dir->name : "");
+	skips_set(s->skips, err == -EXDEV ? SKIP_SPECIAL : SKIP_UNREADABLE, dir->serial, "", 0,
+		  path[0] ? path : ".",
 		  err == -EXDEV ? "a second mount of a directory that is watched elsewhere" :
 				  err_str(err));
+	if (!s->retry_at_ns && !s->conf.once)
+		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 }
 
 const struct ladder_ops intake_ops = {
@@ -252,6 +270,8 @@ void intake_pages(struct sync *s)
 
 		if (!page)
 			return;
+		if (page->last && !page->err)
+			skips_del(s->skips, page->serial, "", 0);
 		ladder_listed(s->ladder, page, start);
 		scan_page_free(s->scan, page);
 		if (clock_ns() - start > SYNC_SLICE_NS)
@@ -300,6 +320,15 @@ static int intake_open(struct sync *s, struct dir *d)
 	return fd;
 }
 
+/* Return: whether this is not the root that was there at the first visit. */
+static bool intake_other_root(struct sync *s, const struct path_ident *ident)
+{
+	if (!s->root_known)
+		s->root = *ident;
+	s->root_known = true;
+	return !path_ident_same(&s->root, ident);
+}
+
 static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 {
 	struct ladder_visit what;
@@ -313,6 +342,10 @@ static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 		return;
 	}
 	err = path_ident_of(fd, &ident);
+	if (!err && !d->parent && intake_other_root(s, &ident)) {
+		op_root_lost(s, "replaced by another directory");
+		err = -ENOENT;
+	}
 	wd = err ? err : intake_add_watch(s, d, fd);
 	if (wd < 0) {
 		close(fd);

@@ -80,8 +80,10 @@ void sync_health(struct sync *s, struct sync_health *ret)
 	ret->remote_down = pool_error[0] || !s->remote_known;
 	ret->pushed = s->first_known && barrier_passed(&s->barrier, s->first_epoch);
 	ret->scanned = s->walked;
-	ret->ready = s->walked && (ret->pushed || (pool_error[0] != '\0'));
-	ret->idle = s->walked && s->remote_known && !ret->dirty && !flight_any(s) &&
+	ret->unreadable = skips_count(s->skips, SKIP_UNREADABLE) +
+			  skips_count(s->skips, SKIP_REFUSED);
+	ret->ready = s->walked && !s->held && (ret->pushed || (pool_error[0] != '\0'));
+	ret->idle = s->walked && s->remote_known && !s->state_asked && !ret->dirty && !flight_any(s) &&
 		    !ladder_busy(s->ladder) && (!s->ring || !ring_depth(s->ring));
 	if (oldest)
 		ret->unsynced_age_s = (double)(clock_ns() - oldest) / 1e9;

@@ -125,6 +125,14 @@ void skips_drop_dir(struct skips *s, uint64_t dir)
 	}
 }
 
+bool skips_forget_unnamed(struct skips *s)
+{
+	bool any = s->unnamed[SKIP_UNREADABLE] || s->unnamed[SKIP_REFUSED];
+
+	s->unnamed[SKIP_UNREADABLE] = s->unnamed[SKIP_REFUSED] = 0;
+	return any;
+}
+
 size_t skips_count(const struct skips *s, enum skip_kind kind)
 {
 	return s->count[kind] + s->unnamed[kind];

@@ -8,6 +8,7 @@
 #define SPATE_DAEMON_SKIPS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,9 @@ void skips_set(struct skips *s, enum skip_kind kind, uint64_t dir, const char *n
 	       const char *path, const char *reason);
 /** skips_del() - the path is as it should be again. */
 void skips_del(struct skips *s, uint64_t dir, const char *name, size_t len);
+/** skips_forget_unnamed() - forget that paths past SKIPS_MAX were counted: the caller looks at
+ * everything again. Return: whether there were any. */
+bool skips_forget_unnamed(struct skips *s);
 /** skips_drop_dir() - the directory is gone. */
 void skips_drop_dir(struct skips *s, uint64_t dir);
 size_t skips_count(const struct skips *s, enum skip_kind kind);

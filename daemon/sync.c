@@ -129,8 +129,12 @@ int sync_wake_on(struct sync *s, int fd)
 static void sync_retry_path(void *ctx, uint64_t dir, const char *name, size_t len)
 {
 	struct sync *s = ctx;
+	struct dir *d = tree_by_serial(s->tree, dir);
 
-	intake_dirty(s, dir, name, len, barrier_now(&s->barrier));
+	if (len)
+		intake_dirty(s, dir, name, len, barrier_now(&s->barrier));
+	else if (d)
+		ladder_rewalk(s->ladder, d);
 }
 
 static void sync_timers(struct sync *s)
@@ -141,6 +145,8 @@ static void sync_timers(struct sync *s)
 		s->retry_at_ns = 0;
 		skips_each(s->skips, SKIP_UNREADABLE, sync_retry_path, s);
 		skips_each(s->skips, SKIP_REFUSED, sync_retry_path, s);
+		if (skips_forget_unnamed(s->skips))
+			ladder_walk(s->ladder);
 	}
 	if (s->watcher && watcher_error(s->watcher)) {
 		s->fatal = watcher_error(s->watcher);
@@ -204,13 +210,29 @@ void sync_ask_state(struct sync *s)
 	s->state_asked = !pool_submit(s->pool, rq);
 }
 
+/* The remote may be another one now: nothing is sent until its state is known again. */
+void sync_ask_again(struct sync *s)
+{
+	s->remote_known = s->uid_known = false;
+}
+
 /* The index is about another workspace, or a hub that lost versions: it says nothing then. */
 static void sync_distrust(struct sync *s, const char *why)
 {
+	unsigned epoch;
+
 	log_warn("index", "%s: comparing everything again", why);
 	index_clear(s->index);
 	s->version = 0;
+	s->totals.existing = 0;
 	ladder_walk(s->ladder);
+	/* What waited for less waits for this walk now. */
+	epoch = barrier_close(&s->barrier);
+	if (s->first_known)
+		s->first_epoch = epoch;
+	for (size_t i = 0; i < SYNC_COOKIES; i++)
+		if (s->cookies[i].number && s->cookies[i].seen)
+			s->cookies[i].epoch = epoch;
 }
 
 static void sync_compare_state(struct sync *s, const struct remote_state *state)
@@ -219,15 +241,19 @@ static void sync_compare_state(struct sync *s, const struct remote_state *state)
 	const struct index_meta *meta = index_meta(s->index);
 	bool had = memcmp(meta->uid, none, sizeof(none)) != 0;
 
-	if (!s->remote_known) {
-		if (!state->exists && (had || meta->version))
-			sync_distrust(s, "the workspace is gone from the hub");
-		else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))
-			sync_distrust(s, "another workspace has its name now");
-		else if (state->exists && state->version < meta->version)
-			sync_distrust(s, "the hub is older than what it had acknowledged");
-	}
-	if (state->exists) {
+	if (!state->exists && (had || meta->version))
+		sync_distrust(s, "the workspace is gone from the hub");
+	else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))
+		sync_distrust(s, "another workspace has its name now");
+	/* Asked beside commits, an answer may be older than an acknowledgement. */
+	else if (state->exists && !s->remote_known && state->version < meta->version)
+		sync_distrust(s, "the hub is older than what it had acknowledged");
+	s->uid_known = false;
+	s->retries = atomic_load(&pool_stats(s->pool)->retries_network);
+	if (!state->exists) {
+		memset(s->uid, 0, sizeof(s->uid));
+		index_set_remote(s->index, s->uid, s->version);
+	} else {
 		memcpy(s->uid, state->uid, sizeof(s->uid));
 		s->uid_known = true;
 		if (state->version > s->version)
@@ -243,7 +269,10 @@ static void sync_remote_state(struct sync *s)
 	int err;
 
 	if (!s->state_asked) {
-		if (!s->remote_known && clock_ns() >= s->quiet_until_ns)
+		/* A hub that was away may have come back as another one. */
+		bool was_away = atomic_load(&pool_stats(s->pool)->retries_network) != s->retries;
+
+		if ((!s->remote_known || was_away) && clock_ns() >= s->quiet_until_ns)
 			sync_ask_state(s);
 		return;
 	}
@@ -292,6 +321,9 @@ int sync_barrier(struct sync *s, uint64_t *ret_number)
 	if (!c)
 		return -EAGAIN;
 	*c = (struct cookie){ .number = ++s->last_cookie };
+	/* What is not watched is looked at once more: no event tells about it. */
+	if (s->unwatched)
+		ladder_walk(s->ladder);
 	err = cookie_make(s, c);
 	if (err) {
 		c->number = 0;
@@ -317,7 +349,7 @@ static void sync_remake_cookies(struct sync *s)
 
 static struct cookie *sync_cookie(struct sync *s, uint64_t number)
 {
-	for (size_t i = 0; i < SYNC_COOKIES; i++)
+	for (size_t i = 0; i < SYNC_COOKIES && number; i++)
 		if (s->cookies[i].number == number)
 			return &s->cookies[i];
 	return NULL;
@@ -527,15 +559,6 @@ void sync_reload(struct sync *s)
 	sync_nudge(s);
 }
 
-void sync_drain(struct sync *s)
-{
-	if (!s->watcher)
-		return;
-	watcher_stop(s->watcher);
-	s->watcher = NULL;
-	s->draining = true;
-}
-
 void sync_stop(struct sync *s)
 {
 	if (!s)
@@ -544,8 +567,8 @@ void sync_stop(struct sync *s)
 	scan_stop(s->scan);
 	if (s->chunks)
 		chunk_pool_shut(s->chunks);
-	pool_stop(s->pool); /* ends what is on its way; readers waiting for chunks see the shut pool */
-	reader_stop(s->reader);
+	reader_stop(s->reader); /* it may be handing a chunk to the pool right now */
+	pool_stop(s->pool);
 	ladder_free(s->ladder);
 	for (size_t i = 0; i < SYNC_FLIGHTS; i++)
 		flight_free(&s->flights[i]);

@@ -31,6 +31,7 @@ struct sync_health {
 	const char *mode;  /* "inotify", "hybrid", "poll" */
 	const char *io;    /* "uring", "threads" */
 	uint64_t version, dirty, watches, watches_limit;
+	uint64_t unreadable; /* paths unreadable or refused: not durable */
 	double unsynced_age_s;
 	char last_error[256];
 	struct {
@@ -83,9 +84,6 @@ void sync_lists(struct sync *s, json_t **ret_unstable, json_t **ret_special,
 void sync_nudge(struct sync *s);
 /** sync_reload() - read the credentials again. */
 void sync_reload(struct sync *s);
-/** sync_drain() - stop taking in events; what is dirty is still sent. */
-void sync_drain(struct sync *s);
-
 /** sync_stop() - stop all stages, close the index (cleanly). NULL is fine. */
 void sync_stop(struct sync *s);
 

@@ -36,11 +36,13 @@
 
 /** struct sent - one change on the wire, and what to remember when it is acknowledged. */
 struct sent {
-	struct read_item *item; /* NULL: known below a deleted directory */
+	struct read_item *item; /* NULL: known below a deleted directory … */
+	struct read_item *below; /* … which is this one */
 	uint64_t dir_id;        /* index key, with the name */
 	const char *name;
 	uint8_t name_len;
 	bool deletion;
+	bool theirs; /* refused for good: the path is another writer's */
 	const struct outcome *outcome; /* NULL: applied, rev = version */
 	struct index_row row;
 };
@@ -67,6 +69,7 @@ struct flight {
 	char *names;              /* of sent without item: FLIGHT_NAME_BYTES */
 	size_t names_used;
 	bool writing;             /* the index transaction of the plan is open */
+	int index_err;            /* the first error of writing the index */
 	struct push push;
 	struct request request;
 	uint64_t sent_ns;
@@ -104,7 +107,7 @@ struct sync {
 	uint64_t poll_at_ns;
 	bool scan_armed;  /* the wait wakes for pages */
 	bool visits_left; /* the slice was over before the visits were */
-	bool degrading; /* holds count in the oldest epoch */
+	bool hold_oldest; /* what is looked at now replaces older work: it counts in the oldest epoch */
 	/* dirty paths */
 	struct barrier barrier;
 	struct coalesce *dirty;
@@ -134,7 +137,9 @@ struct sync {
 	uint64_t version;
 	bool walked;           /* the first walk has ended */
 	bool held;             /* the root was lost */
-	bool draining;
+	struct path_ident root; /* of the first visit */
+	bool root_known;
+	uint64_t retries;      /* of the pool, when the remote's state was last compared */
 	bool first_known;      /* first_epoch is valid */
 	unsigned first_epoch;  /* closed when the first walk ended: passed = the first scan is pushed */
 	int fatal;
@@ -172,6 +177,8 @@ void expand_flight(struct flight *f);
 
 /* ack.c: what the hub said, remembered */
 void ack_flight(struct flight *f);
+/** ack_no_index() - the index cannot be written: everything goes back, to be tried again. */
+void ack_no_index(struct flight *f);
 
 /* report.c */
 uint64_t report_watches_limit(void);
@@ -179,6 +186,7 @@ uint64_t report_watches_limit(void);
 /* sync.c */
 void sync_wake(struct sync *s);
 void sync_ask_state(struct sync *s);
+void sync_ask_again(struct sync *s);
 void sync_trouble(struct sync *s, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

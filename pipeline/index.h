@@ -38,6 +38,16 @@ struct index_row {
 	uint64_t child;    /* directories: the id of what is in it */
 };
 
+/** index_row_same() - whether two rows say the same. */
+static inline bool index_row_same(const struct index_row *a, const struct index_row *b)
+{
+	return a->type == b->type && a->form == b->form && a->flags == b->flags &&
+	       a->mode == b->mode && a->size == b->size && a->mtime_ns == b->mtime_ns &&
+	       a->ctime_ns == b->ctime_ns && a->ino == b->ino && a->dev == b->dev &&
+	       a->rev == b->rev && a->child == b->child && xxh_same(a->xxh, b->xxh) &&
+	       sha_same(&a->hash, &b->hash);
+}
+
 struct index;
 
 /** struct index_meta - facts about the whole index. */

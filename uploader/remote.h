@@ -34,7 +34,8 @@ struct push {
 	/* --- out, after next() said 0 --- */
 	int err;               /* 0, or as request_result() */
 	uint64_t version;
-	struct outcome *outcomes; /* malloc'ed: those not "applied, rev = version" */
+	struct outcome *outcomes; /* malloc'ed: those not "applied, rev = version"; with -SP_ECONFLICT
+				   * those that were refused: index and code only */
 	uint32_t n_outcomes;
 	struct {
 		uint32_t index;

@@ -213,6 +213,25 @@ static int take_missing(struct push *p, const struct request *rq)
 	return err;
 }
 
+/* What an atomic commit was refused for; without a list the refusal still stands. */
+static void take_rejected(struct push *p, const struct request *rq)
+{
+	json_t *body = request_json(rq);
+	const json_t *rejected = json_object_get(body, "rejected");
+	size_t n = json_array_size(rejected);
+
+	p->outcomes = n && n <= BULK_CHANGES_MAX ? calloc(n, sizeof(*p->outcomes)) : NULL;
+	for (size_t i = 0; p->outcomes && i < n; i++) {
+		const json_t *index = json_object_get(json_array_get(rejected, i), "index");
+		json_int_t at = json_is_integer(index) ? json_integer_value(index) : -1;
+
+		if (at >= 0 && at < p->bulk->commit.n_changes)
+			p->outcomes[p->n_outcomes++] = (struct outcome){
+				.index = (uint32_t)at, .code = OUTCOME_CONFLICT };
+	}
+	json_decref(body);
+}
+
 static void say_why(struct push *p, const struct request *rq)
 {
 	if (!p->err)
@@ -233,6 +252,8 @@ static void hub_reply(struct remote *r, struct push *p, const struct request *rq
 		p->err = take_commit_reply(p, rq);
 	else if (p->err == -SP_EMISSING)
 		p->err = take_missing(p, rq);
+	else if (p->err == -SP_ECONFLICT)
+		take_rejected(p, rq);
 	say_why(p, rq);
 }
 

@@ -28,7 +28,13 @@ def run(*args, rc=0, env=None):
 
 
 def run_json(*args, rc=0):
-    return json.loads(run(*args, "--json", rc=rc)[0])
+    return run_said(*args, rc=rc)[0]
+
+
+def run_said(*args, rc=0):
+    """The result, and what was logged beside it."""
+    out, err = run(*args, "--json", rc=rc)
+    return json.loads(out), err
 
 
 class Hub:
@@ -123,10 +129,10 @@ def test_exact(hub):
     assert os.stat(src + "/a").st_mtime_ns == os.stat(dst + "/a").st_mtime_ns
     v = run_json("verify", dst, "--to", hub.url + "/ws")
     assert v["equal"] and not v["differences"], v
-    r = run_json("pull", hub.url + "/ws", dst)
-    assert r["files"] == 0 and r["same"] > 1500 and r["removed"] == 0, r
-    r = run_json("push", dst, "--to", hub.url + "/ws")
-    assert r["uploadedFiles"] == 0, (r, run("push", dst, "--to", hub.url + "/ws"))
+    r, err = run_said("pull", hub.url + "/ws", dst)
+    assert r["files"] == 0 and r["same"] > 1500 and r["removed"] == 0, (r, err)
+    r, err = run_said("push", dst, "--to", hub.url + "/ws")
+    assert r["uploadedFiles"] == 0, (r, err, run("push", dst, "--to", hub.url + "/ws"))
 
 
 def test_edits_are_kept(hub):

@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What happens while a commit is on its way: a proxy makes the hub's answers late, the tree goes on changing."""
+import json, os, shutil, socket, subprocess, sys, threading, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from spate import SPATE, World, check, compare, main
+
+
+class Slow:
+    """Passes bytes on; those of the hub `delay` seconds late."""
+
+    def __init__(self, port, delay):
+        self.target, self.delay = port, delay
+        self.s = socket.create_server(("127.0.0.1", 0))
+        self.port = self.s.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                c, _ = self.s.accept()
+                t = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                return
+            threading.Thread(target=self.pump, args=(c, t, 0), daemon=True).start()
+            threading.Thread(target=self.pump, args=(t, c, self.delay), daemon=True).start()
+
+    def pump(self, a, b, delay):
+        try:
+            while data := a.recv(65536):
+                time.sleep(delay)
+                b.sendall(data)
+        except OSError:
+            pass
+        for k in (a, b):
+            try:
+                k.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class SlowWorld(World):
+    """A watch whose hub answers late; everything else talks to the hub directly."""
+
+    def slow_watch(self, delay):
+        self.hub()
+        self.proxy = Slow(self.port, delay)
+        url = f"http://127.0.0.1:{self.proxy.port}/w"
+        return self.start(["watch", self.tree, "--to", url, "--state", self.state, "--io", self.io], "ready")
+
+
+def fill(d, n=5):
+    os.makedirs(d, exist_ok=True)
+    for i in range(n):
+        with open(f"{d}/f{i}", "w") as f:
+            f.write(f"{i}")
+
+
+def S5_a_directory_replaced_while_its_deletion_is_on_its_way():
+    for pause in (.02, .1, .25):
+        with SlowWorld() as w:
+            fill(f"{w.tree}/D")
+            shutil.copytree(f"{w.tree}/D", f"{w.dir}/backup")
+            w.slow_watch(.4)
+            w.flush()
+            shutil.rmtree(f"{w.tree}/D")
+            time.sleep(pause)
+            shutil.copytree(f"{w.dir}/backup", f"{w.tree}/D")
+            w.exact(f"pause {pause}")
+
+
+def S5_a_directory_that_was_a_file_for_a_moment():
+    for pause in (.05, .15, .3):
+        with SlowWorld() as w:
+            fill(f"{w.tree}/D")
+            w.slow_watch(.4)
+            w.flush()
+            os.rename(f"{w.tree}/D", f"{w.dir}/D")
+            with open(f"{w.tree}/D", "w") as f:
+                f.write("x")
+            time.sleep(pause)
+            os.unlink(f"{w.tree}/D")
+            os.rename(f"{w.dir}/D", f"{w.tree}/D")
+            w.exact(f"pause {pause}")
+
+
+def S5_a_directory_moved_while_its_files_are_on_their_way():
+    for pause in (.01, .1, .3):
+        with SlowWorld() as w:
+            os.mkdir(f"{w.tree}/D")
+            w.slow_watch(.4)
+            fill(f"{w.tree}/D")
+            time.sleep(pause)
+            os.rename(f"{w.tree}/D", f"{w.tree}/E")
+            os.mkdir(f"{w.tree}/D")
+            fill(f"{w.tree}/D", 2)
+            w.exact(f"pause {pause}")
+
+
+def C5_a_file_rewritten_and_removed_while_it_is_on_its_way():
+    with SlowWorld() as w:
+        w.slow_watch(.2)
+        for i in range(40):
+            with open(f"{w.tree}/f{i % 3}", "w") as f:
+                f.write(str(i))
+            if i % 7 == 6:
+                os.unlink(f"{w.tree}/f{i % 3}")
+            time.sleep(.03)
+        w.exact("")
+
+
+def an_empty_hub_in_the_place_of_the_old_one_gets_everything():
+    with World() as w:
+        fill(f"{w.tree}/D")
+        hub = w.hub()
+        w.watch()
+        w.flush()
+        hub.kill()
+        shutil.rmtree(w.data)
+        w.hub()
+        with open(f"{w.tree}/new", "w") as f:
+            f.write("new")
+        w.exact("a new file after the exchange")
+
+
+def flush_begun_while_the_hub_is_down_waits_for_all_of_it():
+    with World() as w:
+        fill(f"{w.tree}/D", 200)
+        hub = w.hub()
+        watch = w.watch()
+        w.flush()
+        watch.stop()
+        hub.kill()
+        shutil.rmtree(w.data)
+        w.watch()
+        answer = {}
+
+        def flusher():
+            answer.update(w.flush(timeout=60))
+
+        t = threading.Thread(target=flusher)
+        t.start()
+        time.sleep(1)
+        w.hub()
+        t.join()
+        check(answer.get("durable"), answer)
+        out = w.pull("--at", str(answer["version"]))
+        check(not compare(w.tree, out), "flush was passed before everything was sent")
+
+
+def thousands_of_files_moved_out_at_once():
+    with World() as w:
+        fill(f"{w.tree}/a", 21500)
+        w.hub()
+        w.watch()
+        w.flush()
+        os.rename(f"{w.tree}/a", f"{w.dir}/out")
+        fill(f"{w.tree}/b", 100)
+        w.exact("moved out")
+
+
+def W12_a_path_that_is_too_long_is_named_and_disturbs_nothing():
+    with World() as w:
+        w.hub()
+        w.watch()
+        here = os.open(w.tree, os.O_RDONLY)
+        for i in range(17):
+            os.mkdir("d" * 250, dir_fd=here)
+            here = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(os.open("leaf", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        fill(f"{w.tree}/b", 10)
+        done = w.flush(code=3)
+        check(done["unreadable"], done)
+        cycles = w.status()["counters"]["cycles"]
+        time.sleep(1)
+        check(w.status()["counters"]["cycles"] - cycles < 10, "it is tried again and again")
+        subprocess.run(["rm", "-rf", f"{w.tree}/" + "d" * 250])
+
+
+def K3_two_writers_on_different_paths_and_on_the_same():
+    with World() as w:
+        w.hub()
+        w.watch()
+        other = f"{w.dir}/other"
+        fill(other)
+        fill(f"{w.tree}/mine")
+        w.flush()
+        r = json.loads(w.run("push", other, "--to", w.url, "--state", f"{w.dir}/s2", "--json").stdout)
+        check(r["uploadedFiles"] == 5, r)
+        out = w.pull()
+        check(not compare(other, out) or os.path.exists(f"{out}/mine/f0"), "both are there")
+        # The same path: the second writer's version goes on top, the first stays in history.
+        with open(f"{other}/f0", "w") as f:
+            f.write("theirs")
+        w.run("push", other, "--to", w.url, "--state", f"{w.dir}/s2")
+        with open(f"{w.tree}/f0", "w") as f:
+            f.write("ours")
+        done = w.flush()
+        check(w.status()["counters"]["conflicts"] == 1, "counted")
+        out = w.pull("--at", str(done["version"]))
+        check(open(f"{out}/f0").read() == "ours", "ours on top")
+        out = w.pull("--at", str(done["version"] - 1))
+        check(open(f"{out}/f0").read() == "theirs", "theirs in history")
+        # push refuses to do that unless told to.
+        with open(f"{other}/f0", "w") as f:
+            f.write("theirs again")
+        r = w.run("push", other, "--to", w.url, "--state", f"{w.dir}/s2", "--json", code=4)
+        check([x["path"] for x in json.loads(r.stdout)["failed"]] == ["f0"], r.stdout)
+        w.run("push", other, "--to", w.url, "--state", f"{w.dir}/s2", "--overwrite")
+        out = w.pull()
+        check(open(f"{out}/f0").read() == "theirs again", "overwritten")
+
+
+def K1_a_lost_root_deletes_nothing():
+    with World() as w:
+        fill(f"{w.tree}/D")
+        w.hub()
+        watch = w.watch()
+        version = w.flush()["version"]
+        os.rename(w.tree, w.tree + ".away")
+        os.mkdir(w.tree)
+        time.sleep(.5)
+        done = w.flush(code=8, timeout=1)
+        check(not done["durable"], done)
+        check(w.status()["held"] == 1, "held")
+        out = w.pull()
+        check(len(os.listdir(f"{out}/D")) == 5, "something was deleted")
+        check(watch.stop() == 8, "exit code")
+
+
+main([S5_a_directory_replaced_while_its_deletion_is_on_its_way, S5_a_directory_that_was_a_file_for_a_moment,
+      S5_a_directory_moved_while_its_files_are_on_their_way, C5_a_file_rewritten_and_removed_while_it_is_on_its_way,
+      an_empty_hub_in_the_place_of_the_old_one_gets_everything, flush_begun_while_the_hub_is_down_waits_for_all_of_it,
+      thousands_of_files_moved_out_at_once, W12_a_path_that_is_too_long_is_named_and_disturbs_nothing,
+      K3_two_writers_on_different_paths_and_on_the_same, K1_a_lost_root_deletes_nothing])
