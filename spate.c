@@ -27,16 +27,25 @@
 #include <sys/resource.h>
 
 const struct verb cli_verbs[] = {
-	{ "watch", verb_watch, "DIR [--to URL]", "keep a remote copy of DIR exact" },
-	{ "push", verb_push, "DIR --to URL", "send what differs, once" },
-	{ "pull", verb_pull, "URL DIR [--at VERSION]", "bring DIR to a version" },
-	{ "verify", verb_verify, "DIR --to URL [--at VERSION]", "compare DIR with a version" },
-	{ "flush", verb_flush, "DIR [--timeout S]", "wait until everything written is durable" },
-	{ "status", verb_status, "DIR", "what the daemon of DIR is doing" },
-	{ "log", verb_log, "URL", "the versions of a workspace" },
-	{ "doctor", verb_doctor, "[DIR]", "check limits, file system, io_uring, hub" },
-	{ "serve", verb_serve, "[--data DIR] [--listen ADDR]", "run a hub" },
-	{ NULL, NULL, NULL, NULL },
+	{ "watch", verb_watch, "DIR [--to URL]", "keep a remote copy of DIR exact",
+	  CLI_STATE | CLI_TOKEN | CLI_JOBS },
+	{ "push", verb_push, "DIR --to URL", "send what differs, once",
+	  CLI_STATE | CLI_TOKEN | CLI_JOBS | CLI_JSON },
+	{ "pull", verb_pull, "URL DIR [--at VERSION]", "bring DIR to a version",
+	  CLI_STATE | CLI_TOKEN | CLI_JOBS | CLI_JSON },
+	{ "verify", verb_verify, "DIR --to URL [--at VERSION]", "compare DIR with a version",
+	  CLI_STATE | CLI_TOKEN | CLI_JSON },
+	{ "flush", verb_flush, "DIR [--timeout S]", "wait until everything written is durable",
+	  CLI_STATE | CLI_JSON },
+	{ "status", verb_status, "DIR", "what the daemon of DIR is doing",
+	  CLI_STATE | CLI_JSON },
+	{ "log", verb_log, "URL", "the versions of a workspace",
+	  CLI_TOKEN | CLI_JSON },
+	{ "doctor", verb_doctor, "[DIR]", "check limits, file system, io_uring, hub",
+	  CLI_STATE | CLI_TOKEN | CLI_JSON },
+	{ "serve", verb_serve, "[--data DIR] [--listen ADDR]", "run a hub",
+	  0 },
+	{ NULL, NULL, NULL, NULL, 0 },
 };
 
 static void usage(FILE *out)
@@ -53,7 +62,8 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 	if (fault_setup(getenv("SPATE_FAIL"))) {
 		fputs("spate: SPATE_FAIL is not understood, or this build has no failpoints "
-		      "(spate doctor --failpoints)\n", stderr);
+		      "(spate doctor --failpoints)\n",
+		      stderr);
 		return EXIT_USAGE;
 	}
 	log_setup(LOG_INFO, LOG_TEXT);

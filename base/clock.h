@@ -13,7 +13,6 @@
 
 #define NSEC_PER_SEC 1000000000ull
 #define NSEC_PER_MSEC 1000000ull
-#define NSEC_PER_USEC 1000ull
 
 /** clock_ns() - monotonic nanoseconds. Context: any thread, does not sleep. */
 static inline uint64_t clock_ns(void)

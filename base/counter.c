@@ -56,8 +56,7 @@ void histogram_add(struct histogram *h, uint64_t ns)
 	atomic_fetch_add_explicit(&h->sum_ns, ns, memory_order_relaxed);
 }
 
-int histogram_render(struct buf *out, const char *name, const char *help,
-		     const struct histogram *h)
+int histogram_render(struct buf *out, const char *name, const char *help, const struct histogram *h)
 {
 	uint64_t bound = FIRST_BOUND_NS, count = 0;
 	double sum = (double)atomic_load_explicit(&h->sum_ns, memory_order_relaxed);
@@ -72,6 +71,7 @@ int histogram_render(struct buf *out, const char *name, const char *help,
 	if (err)
 		return err;
 	count += atomic_load_explicit(&h->bucket[HISTOGRAM_BUCKETS], memory_order_relaxed);
-	return buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9f\n%s_count %" PRIu64 "\n",
+	return buf_printf(out,
+			  "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.9f\n%s_count %" PRIu64 "\n",
 			  name, count, name, sum / (double)NSEC_PER_SEC, name, count);
 }

@@ -9,9 +9,9 @@
 #ifndef SPATE_BASE_ERR_H
 #define SPATE_BASE_ERR_H
 
+/* clang-format off */
 /*       name         value  parent       text */
 #define SP_ERRORS(X)                                                                        \
-	X(SP_EUSAGE,      5001, EINVAL,      "wrong use of the command line")               \
 	X(SP_EUNAVAIL,    5002, EHOSTDOWN,   "remote unavailable, work kept")               \
 	X(SP_EAUTH,       5003, EACCES,      "not authorised")                              \
 	X(SP_EINTEGRITY,  5004, EBADMSG,     "integrity failure")                           \
@@ -33,6 +33,7 @@ enum {
 	SP_ERRORS(SP_ERR_ENUM)
 #undef SP_ERR_ENUM
 };
+/* clang-format on */
 
 /**
  * err_str() - one line that says what an error is.

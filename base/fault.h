@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+/* clang-format off */
 /* Every failpoint of the program, in the order a change passes them. */
 #define FAULT_POINTS(X)                                                                     \
 	X(event_read,      "daemon: events were read from the kernel")                      \
@@ -32,6 +33,7 @@ enum fault_point {
 #undef FAULT_ENUM
 	FAULT_COUNT
 };
+/* clang-format on */
 
 /**
  * fault_setup() - parse a specification.

@@ -211,8 +211,8 @@ static int write_owner(int fd, const char *owner)
 
 int io_lock(int dirfd, const char *path, const char *owner, int *ret_fd, char holder[128])
 {
-	__cleanup_close int fd = openat(dirfd, path,
-					O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	__cleanup_close int fd =
+		openat(dirfd, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 	int err;
 
 	if (fd < 0)

@@ -12,7 +12,9 @@ struct list {
 	struct list *prev, *next;
 };
 
+/* clang-format off */ /* it takes the minus for a sign */
 #define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+/* clang-format on */
 
 static inline void list_init(struct list *l)
 {
@@ -65,8 +67,8 @@ static inline struct list *list_pop(struct list *head)
 
 #define list_for_each(pos, head) for ((pos) = (head)->next; (pos) != (head); (pos) = (pos)->next)
 /** list_for_each_safe() - as above; the body may delete @pos. */
-#define list_for_each_safe(pos, tmp, head)                                                  \
-	for ((pos) = (head)->next, (tmp) = (pos)->next; (pos) != (head);                    \
+#define list_for_each_safe(pos, tmp, head)                               \
+	for ((pos) = (head)->next, (tmp) = (pos)->next; (pos) != (head); \
 	     (pos) = (tmp), (tmp) = (pos)->next)
 
 #endif

@@ -25,8 +25,6 @@ int cli_exit(int err)
 	switch (err < 0 ? -err : err) {
 	case 0:
 		return EXIT_DONE;
-	case SP_EUSAGE:
-		return EXIT_USAGE;
 	case SP_EPARTIAL:
 		return EXIT_PARTIAL;
 	case SP_EDIFFERS:
@@ -81,6 +79,15 @@ void cli_print(json_t *value)
 	json_decref(value);
 }
 
+const struct verb *cli_verb(const char *name)
+{
+	const struct verb *v = cli_verbs;
+
+	while (v->name && strcmp(v->name, name))
+		v++;
+	return v;
+}
+
 /* --- options ------------------------------------------------------------------------------- */
 
 /* struct parse - one call of cli_parse(). */
@@ -104,6 +111,9 @@ static void set_common(struct parse *s, struct cli_common *c)
 		{ NULL, NULL, NULL, NULL },
 	};
 
+	static const unsigned needs[7] = { CLI_STATE, CLI_TOKEN, CLI_JOBS, CLI_JSON, CLI_TOKEN };
+	size_t n = 0;
+
 	*c = (struct cli_common){
 		.state = getenv("SPATE_STATE"),
 		.token_file = getenv("SPATE_TOKEN_FILE"),
@@ -111,7 +121,9 @@ static void set_common(struct parse *s, struct cli_common *c)
 	};
 	s->jobs = getenv("SPATE_JOBS");
 	s->log = getenv("SPATE_LOG");
-	memcpy(s->common, common, sizeof(common));
+	for (size_t i = 0; i < 7; i++)
+		if (!needs[i] || s->verb->accepts & needs[i])
+			s->common[n++] = common[i];
 }
 
 static const struct cli_opt *find_opt(const struct cli_opt *o, const char *name, size_t len)
@@ -178,7 +190,8 @@ static int take_opt(struct parse *s, int argc, char **argv, int *at)
 	else if (*at + 1 < argc)
 		*o->value = argv[++*at];
 	else
-		return cli_fail(EXIT_USAGE, s->verb->name, "--%s needs a value: %s", o->name, o->help);
+		return cli_fail(EXIT_USAGE, s->verb->name, "--%s needs a value: %s", o->name,
+				o->help);
 	return 0;
 }
 
@@ -204,8 +217,8 @@ static int take_args(struct parse *s, int argc, char **argv, const char **args, 
 			*ret_exit = unknown(s, a);
 		else if (n == max)
 			*ret_exit = cli_fail(EXIT_USAGE, s->verb->name,
-					     "one argument too many: %.200s (usage: spate %s %s)", a,
-					     s->verb->name, s->verb->args);
+					     "one argument too many: %.200s (usage: spate %s %s)",
+					     a, s->verb->name, s->verb->args);
 		else
 			args[n++] = a;
 		if (*ret_exit)
@@ -277,8 +290,8 @@ int cli_number(const char *verb, const char *opt, const char *text, uint64_t min
 	const char *end = digits(text, &n);
 
 	if (!end || *end || n < min || n > max) {
-		cli_fail(EXIT_USAGE, verb, "--%s %.60s: a number from %llu to %llu is needed", opt, text,
-			 (unsigned long long)min, (unsigned long long)max);
+		cli_fail(EXIT_USAGE, verb, "--%s %.60s: a number from %llu to %llu is needed", opt,
+			 text, (unsigned long long)min, (unsigned long long)max);
 		return -EINVAL;
 	}
 	*ret = n;
@@ -295,8 +308,8 @@ int cli_size(const char *verb, const char *opt, const char *text, uint64_t *ret)
 	if (unit)
 		end++;
 	if (!end || *end || n > UINT64_MAX >> shift) {
-		cli_fail(EXIT_USAGE, verb, "--%s %.60s: a size such as 4096, 64K, 8M or 1G is needed",
-			 opt, text);
+		cli_fail(EXIT_USAGE, verb,
+			 "--%s %.60s: a size such as 4096, 64K, 8M or 1G is needed", opt, text);
 		return -EINVAL;
 	}
 	*ret = n << shift;
@@ -310,10 +323,12 @@ int cli_url(const char *verb, const char *text, bool need_workspace, struct ws_u
 	const char *why = NULL;
 
 	if (ws_url_parse(text, ret, &why))
-		return cli_fail(EXIT_USAGE, verb, "URL %.200s: %s", text, why ? why : "not understood");
+		return cli_fail(EXIT_USAGE, verb, "URL %.200s: %s", text,
+				why ? why : "not understood");
 	if (need_workspace && !ret->workspace[0])
-		return cli_fail(EXIT_USAGE, verb, "URL %.200s: names no workspace (http://HOST:PORT/"
-				"WORKSPACE)", text);
+		return cli_fail(EXIT_USAGE, verb,
+				"URL %.200s: names no workspace (http://HOST:PORT/WORKSPACE)",
+				text);
 	return 0;
 }
 

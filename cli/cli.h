@@ -21,8 +21,16 @@ enum {
 	EXIT_UNAVAILABLE = 5, /* remote unavailable, work kept */
 	EXIT_AUTH = 6,
 	EXIT_INTEGRITY = 7,
-	EXIT_PENDING = 8,     /* deadline passed or changes held, work pending */
+	EXIT_PENDING = 8, /* deadline passed or changes held, work pending */
 	EXIT_LOCKED = 9,
+};
+
+/* Which of the common options mean something for a verb; --log and --help do for all. */
+enum {
+	CLI_STATE = 1, /* --state */
+	CLI_TOKEN = 2, /* --token-file, --insecure */
+	CLI_JOBS = 4,  /* --jobs */
+	CLI_JSON = 8,  /* --json */
 };
 
 struct verb {
@@ -30,6 +38,7 @@ struct verb {
 	int (*run)(int argc, char **argv); /* argv[0] is the verb; returns an exit code */
 	const char *args;                  /* "DIR [--to URL]" */
 	const char *summary;               /* one line */
+	unsigned accepts;                  /* CLI_* */
 };
 
 /** cli_verbs - the table, ended by a row without name. Defined in spate.c. */
@@ -44,6 +53,9 @@ int verb_status(int argc, char **argv);
 int verb_verify(int argc, char **argv);
 int verb_log(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
+
+/** cli_verb() - the row of cli_verbs with this name, which must be one. */
+const struct verb *cli_verb(const char *name);
 
 /** cli_exit() - the exit code of an error (0 for 0). */
 int cli_exit(int err);
@@ -66,13 +78,13 @@ struct cli_opt {
 	const char *name;   /* without the dashes */
 	const char **value; /* receives the text of the last use */
 	bool *flag;
-	const char *help;   /* "MS  quiet time that ends a cycle (5)" */
+	const char *help; /* "MS  quiet time that ends a cycle (5)" */
 };
 
 /**
  * cli_parse() - parse options anywhere among the arguments; "--" ends them; "--name=value" works.
- * @opts: of this verb, ended by a row without name; the common ones (--state --token-file --jobs --json
- *        --insecure --log --help) are known to it
+ * @opts: of this verb, ended by a row without name; those of the common ones that the verb accepts,
+ *        --log and --help are known to it
  * @args: receives at most @max_args non-option arguments
  *
  * Prints help (exit code 0) or one line saying what is wrong and what is allowed (exit code 2).

@@ -33,9 +33,6 @@
 #define ASK_MS 3000
 #define REPLY_MAX (64u << 10)
 
-static const struct verb self = { "doctor", verb_doctor, "[DIR]",
-				  "check limits, file system, io_uring, hub" };
-
 enum state { GOOD, ODD, BAD };
 
 struct findings {
@@ -147,7 +144,7 @@ static void check_watches(struct findings *f, uint64_t needed)
 		      (unsigned long long)limit);
 	else
 		found(f,
-		      limit < needed	 ? BAD :
+		      limit < needed     ? BAD :
 		      limit / 2 < needed ? ODD :
 					   GOOD,
 		      "watches", remedy, "%s is %llu, one for each of %llu directories is needed",
@@ -207,14 +204,14 @@ static const struct fs_kind {
 	const char *name;
 	bool remote; /* others may change it without an event here */
 } fs_kinds[] = {
-	{ 0xef53, "ext4", false },	    { 0x58465342, "xfs", false },
-	{ 0x9123683e, "btrfs", false },	    { 0xf2f52010, "f2fs", false },
-	{ 0x2fc12fc1, "zfs", false },	    { 0x01021994, "tmpfs", false },
+	{ 0xef53, "ext4", false },          { 0x58465342, "xfs", false },
+	{ 0x9123683e, "btrfs", false },     { 0xf2f52010, "f2fs", false },
+	{ 0x2fc12fc1, "zfs", false },       { 0x01021994, "tmpfs", false },
 	{ 0x794c7630, "overlayfs", false }, { 0x6969, "nfs", true },
-	{ 0xff534d42, "cifs", true },	    { 0xfe534d42, "smb", true },
-	{ 0x65735546, "fuse", true },	    { 0x01021997, "9p", true },
-	{ 0x00c36400, "ceph", true },	    { 0x5346414f, "afs", true },
-	{ 0x47504653, "gpfs", true },	    { 0x0bd00bd0, "lustre", true },
+	{ 0xff534d42, "cifs", true },       { 0xfe534d42, "smb", true },
+	{ 0x65735546, "fuse", true },       { 0x01021997, "9p", true },
+	{ 0x00c36400, "ceph", true },       { 0x5346414f, "afs", true },
+	{ 0x47504653, "gpfs", true },       { 0x0bd00bd0, "lustre", true },
 };
 
 static struct fs_kind fs_of(const char *path)
@@ -388,7 +385,7 @@ int verb_doctor(int argc, char **argv)
 	struct findings f = { .bad = 0 };
 	int n, ret = 0;
 
-	n = cli_parse(&self, argc, argv, opts, &common, &dir, 0, 1, &ret);
+	n = cli_parse(cli_verb(argv[0]), argc, argv, opts, &common, &dir, 0, 1, &ret);
 	if (n < 0)
 		return ret;
 	if (failpoints) {

@@ -12,9 +12,6 @@
 /* How much later than its own deadline the daemon may answer. */
 #define GRACE_MS 5000
 
-static const struct verb self = { "flush", verb_flush, "DIR [--timeout S]",
-				  "wait until everything written is durable" };
-
 /* When several apply, pending work is told before skipped files. */
 static int flush_exit(json_t *answer)
 {
@@ -46,7 +43,7 @@ static void flush_list(json_t *answer, const char *key, const char *what)
 
 		fprintf(stderr, "spate flush: %s: %s: %s\n", what,
 			json_is_string(path) ? json_string_value(path) :
-			raw		     ? raw :
+			raw                  ? raw :
 					       "?",
 			text_of(item, "reason", "no reason given"));
 		free(raw);
@@ -85,7 +82,7 @@ int verb_flush(int argc, char **argv)
 	json_t *answer = NULL;
 	int ret;
 
-	if (cli_parse(&self, argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
+	if (cli_parse(cli_verb(argv[0]), argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
 		return ret;
 	if (timeout && cli_number("flush", "timeout", timeout, 1, TIMEOUT_MAX_S, &seconds))
 		return EXIT_USAGE;

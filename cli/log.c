@@ -9,8 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-static const struct verb self = { "log", verb_log, "URL", "the versions of a workspace" };
-
 #define LOG_PAGE 1000u
 #define LOG_REPLY_MAX (2u << 20)
 
@@ -121,7 +119,7 @@ int verb_log(int argc, char **argv)
 	};
 	int code;
 
-	if (cli_parse(&self, argc, argv, opts, &common, &text, 1, 1, &code) < 0)
+	if (cli_parse(cli_verb(argv[0]), argc, argv, opts, &common, &text, 1, 1, &code) < 0)
 		return code;
 	if (limit && cli_number("log", "limit", limit, 1, 1000000, &h.left))
 		return EXIT_USAGE;

@@ -64,7 +64,8 @@ static int option_numbers(const char *verb, const struct sync_texts *t, struct s
 		n = conf->batch_files;
 	}
 	if (!ret && t->batch_files)
-		ret = cli_number(verb, "batch-files", t->batch_files, 1, 32768, &n) ? EXIT_USAGE : 0;
+		ret = cli_number(verb, "batch-files", t->batch_files, 1, 32768, &n) ? EXIT_USAGE :
+										      0;
 	conf->batch_files = n;
 	if (!ret)
 		ret = option_size(verb, "batch-bytes", t->batch_bytes, 64 << 10, 16 << 20,

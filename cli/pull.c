@@ -14,9 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct verb self = { "pull", verb_pull, "URL DIR [--at VERSION]",
-				  "bring DIR to a version" };
-
 #define SHOWN_FAILED 20
 
 /* struct where - where to pull to. */
@@ -49,6 +46,7 @@ static void print_failed(const json_t *list, uint64_t n)
 static void print_result(const struct pull_result *r, const struct where *w, bool json)
 {
 	if (json) {
+		/* clang-format off */
 		cli_print(json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:O}",
 				    "version", (json_int_t)r->version, "files", (json_int_t)r->files,
 				    "dirs", (json_int_t)r->dirs,
@@ -56,11 +54,12 @@ static void print_result(const struct pull_result *r, const struct where *w, boo
 				    "bytes", (json_int_t)r->bytes, "same", (json_int_t)r->same,
 				    "removed", (json_int_t)r->removed,
 				    "n_failed", (json_int_t)r->n_failed, "failed", r->failed));
+		/* clang-format on */
 		return;
 	}
 	printf("%s is version %llu of %s/%s: %llu files, %llu directories and %llu symlinks "
-	       "written (%llu bytes), %llu the same, %llu removed, %llu failed\n", w->dir,
-	       (unsigned long long)r->version, w->url.origin, w->url.workspace,
+	       "written (%llu bytes), %llu the same, %llu removed, %llu failed\n",
+	       w->dir, (unsigned long long)r->version, w->url.origin, w->url.workspace,
 	       (unsigned long long)r->files, (unsigned long long)r->dirs,
 	       (unsigned long long)r->symlinks, (unsigned long long)r->bytes,
 	       (unsigned long long)r->same, (unsigned long long)r->removed,
@@ -144,7 +143,7 @@ int verb_pull(int argc, char **argv)
 	};
 	int code;
 
-	if (cli_parse(&self, argc, argv, opts, &common, args, 2, 2, &code) < 0)
+	if (cli_parse(cli_verb(argv[0]), argc, argv, opts, &common, args, 2, 2, &code) < 0)
 		return code;
 	if (at && cli_number("pull", "at", at, 1, INT64_MAX, &opt.version))
 		return EXIT_USAGE;

@@ -11,14 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct verb self = { "push", verb_push, "DIR --to URL", "send what differs, once" };
-
 static int push_print(const struct push_result *r, const struct ws_url *url, bool json)
 {
 	const struct sync_totals *t = &r->totals;
 	uint64_t total = t->uploaded + t->existing + t->skipped + t->failed;
 
 	if (json) {
+		/* clang-format off */
 		cli_print(json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:O?,s:O?}",
 				    "version", (json_int_t)r->version, "totalFiles", (json_int_t)total,
 				    "uploadedFiles", (json_int_t)t->uploaded,
@@ -26,6 +25,7 @@ static int push_print(const struct push_result *r, const struct ws_url *url, boo
 				    "skippedFiles", (json_int_t)t->skipped,
 				    "failedFiles", (json_int_t)t->failed, "skipped", r->skipped,
 				    "failed", r->failed));
+		/* clang-format on */
 		return 0;
 	}
 	printf("version %llu of %s/%s: %llu sent, %llu there already, %llu skipped, %llu failed\n",
@@ -49,8 +49,9 @@ static int push_through_watch(const struct sync_config *conf, bool json)
 	snprintf(want, sizeof(want), "%s/%s", conf->url.origin, conf->url.workspace);
 	remote = json_string_value(json_object_get(status, "remote"));
 	if (!remote || strcmp(remote, want)) {
-		err = cli_fail(EXIT_LOCKED, "push", "%s is being watched for %s; stop that watch first",
-			       conf->root, remote ? remote : "another remote");
+		err = cli_fail(EXIT_LOCKED, "push",
+			       "%s is being watched for %s; stop that watch first", conf->root,
+			       remote ? remote : "another remote");
 		json_decref(status);
 		return err;
 	}
@@ -58,10 +59,11 @@ static int push_through_watch(const struct sync_config *conf, bool json)
 	err = control_ask(conf->state, json_pack("{s:s,s:i}", "cmd", "flush", "timeout_ms", 60000),
 			  65000, &answer);
 	if (err)
-		return cli_fail(EXIT_PENDING, "push", "the watch of %s does not answer: %s", conf->root,
-				err_str(err));
-	err = json_is_true(json_object_get(answer, "durable")) ? EXIT_DONE :
-	      json_array_size(json_object_get(answer, "unreadable")) ? EXIT_PARTIAL : EXIT_PENDING;
+		return cli_fail(EXIT_PENDING, "push", "the watch of %s does not answer: %s",
+				conf->root, err_str(err));
+	err = json_is_true(json_object_get(answer, "durable"))       ? EXIT_DONE :
+	      json_array_size(json_object_get(answer, "unreadable")) ? EXIT_PARTIAL :
+								       EXIT_PENDING;
 	if (json)
 		cli_print(json_incref(answer));
 	else
@@ -85,15 +87,15 @@ int verb_push(int argc, char **argv)
 		{ "batch-files", &t.batch_files, NULL, "N  most files in a version (4096)" },
 		{ "batch-bytes", &t.batch_bytes, NULL, "SIZE  most bytes in a version (8M)" },
 		{ "memory", &t.memory, NULL, "SIZE  budget of the dirty set and the tree (64M)" },
-		{ "overwrite", NULL, &overwrite, "send on top of what another writer changed; "
-		  "that stays in history" },
+		{ "overwrite", NULL, &overwrite,
+		  "send on top of what another writer changed; that stays in history" },
 		{ "allow-home", NULL, &t.allow_home, "DIR may be the home directory" },
 		{ "create", NULL, &t.create, "create the workspace if it does not exist" },
 		{ 0 },
 	};
 	int ret, err;
 
-	if (cli_parse(&self, argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
+	if (cli_parse(cli_verb(argv[0]), argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
 		return ret;
 	if (!t.to)
 		return cli_fail(EXIT_USAGE, "push", "--to URL is missing");
@@ -108,9 +110,10 @@ int verb_push(int argc, char **argv)
 	if (!err || err == -SP_EPARTIAL || err == -SP_ECONFLICT)
 		push_print(&result, &opt.sync.url, common.json);
 	if (err == -SP_ECONFLICT)
-		cli_fail(EXIT_DIFFERS, "push", "another writer has changed what this would change; "
-			 "nothing of that batch was applied: look at it with spate pull, or send on "
-			 "top of it with --overwrite");
+		cli_fail(EXIT_DIFFERS, "push",
+			 "another writer has changed what this would change; "
+			 "nothing of that batch was applied: look at it with spate pull, or "
+			 "send on top of it with --overwrite");
 	else if (err)
 		cli_fail(cli_exit(err), "push", "%s", result.why);
 	json_decref(result.skipped);

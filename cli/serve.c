@@ -13,15 +13,6 @@
 
 #define DEFAULT_LISTEN "127.0.0.1:7733"
 
-static const struct verb *find_verb(const char *name)
-{
-	const struct verb *v = cli_verbs;
-
-	while (v->name && strcmp(v->name, name))
-		v++;
-	return v;
-}
-
 /* $XDG_DATA_HOME/spate/hub; NULL without a home. */
 static char *default_dir(void)
 {
@@ -56,8 +47,9 @@ static int serve(const struct hub_options *opt)
 	block_signals(&set);
 	err = hub_start(opt, &h, why);
 	if (err)
-		return cli_fail(err == -EINVAL ? EXIT_USAGE :
-				err == -SP_ELOCKED ? EXIT_LOCKED : EXIT_FAILED,
+		return cli_fail(err == -EINVAL     ? EXIT_USAGE :
+				err == -SP_ELOCKED ? EXIT_LOCKED :
+						     EXIT_FAILED,
 				"serve", "%s", why);
 	printf("ready %s\n", hub_url(h));
 	fflush(stdout);
@@ -82,7 +74,7 @@ int verb_serve(int argc, char **argv)
 	};
 	int code;
 
-	if (cli_parse(find_verb(argv[0]), argc, argv, opts, &common, NULL, 0, 0, &code) < 0)
+	if (cli_parse(cli_verb(argv[0]), argc, argv, opts, &common, NULL, 0, 0, &code) < 0)
 		return code;
 	if (auth && strcmp(auth, "none"))
 		return cli_fail(EXIT_USAGE, "serve", "--auth takes \"none\", not \"%s\"", auth);

@@ -9,8 +9,6 @@
 /* A daemon answers between two steps of its work; each of those takes milliseconds. */
 #define ANSWER_MS 5000
 
-static const struct verb self = { "status", verb_status, "DIR", "what the daemon of DIR is doing" };
-
 static const char *text_of(json_t *st, const char *key)
 {
 	const char *text = json_string_value(json_object_get(st, key));
@@ -90,7 +88,7 @@ int verb_status(int argc, char **argv)
 	json_t *answer = NULL;
 	int ret;
 
-	if (cli_parse(&self, argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
+	if (cli_parse(cli_verb(argv[0]), argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
 		return ret;
 	ret = peer_ask("status", dir, &common, json_pack("{s:s}", "cmd", "status"), ANSWER_MS,
 		       EXIT_FAILED, &answer);

@@ -8,18 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct verb self = { "verify", verb_verify, "DIR --to URL [--at VERSION]",
-				  "compare DIR with a version" };
-
 #define SHOWN_DIFFER 20
 
 static void print_json(const struct verify_result *r)
 {
+	/* clang-format off */
 	cli_print(json_pack("{s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:O}", "version", (json_int_t)r->version,
 			    "equal", !r->n_differ, "files", (json_int_t)r->files,
 			    "dirs", (json_int_t)r->dirs, "symlinks", (json_int_t)r->symlinks,
 			    "bytes", (json_int_t)r->bytes,
 			    "n_differences", (json_int_t)r->n_differ, "differences", r->differ));
+	/* clang-format on */
 }
 
 static void print_text(const struct verify_result *r, const char *dir)
@@ -40,10 +39,11 @@ static void print_text(const struct verify_result *r, const char *dir)
 		printf("and %llu more; --json lists them\n",
 		       (unsigned long long)(r->n_differ - SHOWN_DIFFER));
 	printf("%s %s version %llu: %llu files, %llu directories, %llu symlinks, %llu bytes; "
-	       "%llu differences\n", dir, r->n_differ ? "differs from" : "is exactly",
-	       (unsigned long long)r->version, (unsigned long long)r->files,
-	       (unsigned long long)r->dirs, (unsigned long long)r->symlinks,
-	       (unsigned long long)r->bytes, (unsigned long long)r->n_differ);
+	       "%llu differences\n",
+	       dir, r->n_differ ? "differs from" : "is exactly", (unsigned long long)r->version,
+	       (unsigned long long)r->files, (unsigned long long)r->dirs,
+	       (unsigned long long)r->symlinks, (unsigned long long)r->bytes,
+	       (unsigned long long)r->n_differ);
 }
 
 static int run(const struct ws_url *url, const char *dir, uint64_t version,
@@ -58,7 +58,8 @@ static int run(const struct ws_url *url, const char *dir, uint64_t version,
 	err = verify_run(pool, url->workspace, dir, version, &r);
 	pool_stop(pool);
 	if (err && err != -SP_EDIFFERS)
-		cli_fail(0, "verify", "%s%s%s", r.why, r.closest[0] ? "; there is " : "", r.closest);
+		cli_fail(0, "verify", "%s%s%s", r.why, r.closest[0] ? "; there is " : "",
+			 r.closest);
 	else if (common->json)
 		print_json(&r);
 	else
@@ -80,7 +81,7 @@ int verb_verify(int argc, char **argv)
 	};
 	int code;
 
-	if (cli_parse(&self, argc, argv, opts, &common, &dir, 1, 1, &code) < 0)
+	if (cli_parse(cli_verb(argv[0]), argc, argv, opts, &common, &dir, 1, 1, &code) < 0)
 		return code;
 	if (!to)
 		return cli_fail(EXIT_USAGE, "verify", "--to URL is missing");

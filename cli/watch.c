@@ -7,9 +7,6 @@
 
 #include <stdlib.h>
 
-static const struct verb self = { "watch", verb_watch, "DIR [--to URL]",
-				  "keep a remote copy of DIR exact" };
-
 int verb_watch(int argc, char **argv)
 {
 	struct daemon_options opt = { .live = true };
@@ -18,7 +15,8 @@ int verb_watch(int argc, char **argv)
 	const char *dir;
 	const struct cli_opt opts[] = {
 		{ "to", &t.to, NULL, "URL  workspace to push to; without it a hub is embedded" },
-		{ "http", &opt.http, NULL, "ADDR  serve /metrics, /livez, /readyz (127.0.0.1:9107)" },
+		{ "http", &opt.http, NULL,
+		  "ADDR  serve /metrics, /livez, /readyz (127.0.0.1:9107)" },
 		{ "io", &t.io, NULL, "ENGINE  auto, uring or threads (auto)" },
 		{ "quiet", &t.quiet, NULL, "MS  a cycle ends when quiet for this long (5)" },
 		{ "max-delay", &t.max_delay, NULL, "MS  a cycle is open at most this long (100)" },
@@ -32,7 +30,7 @@ int verb_watch(int argc, char **argv)
 	};
 	int ret;
 
-	if (cli_parse(&self, argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
+	if (cli_parse(cli_verb(argv[0]), argc, argv, opts, &common, &dir, 1, 1, &ret) < 0)
 		return ret;
 	ret = options_sync("watch", dir, &t, &common, &opt.sync);
 	if (ret)

@@ -196,8 +196,8 @@ static void refuse_record(struct http_request *r, const char *where, int err, co
 	else
 		snprintf(field, sizeof(field), "%s", where);
 	if (err == -SP_ETOOBIG)
-		reply_error_with(r, REPLY_LIMIT, field, "\"limit\":\"changes\",\"max\":65536",
-				 "%s", why);
+		reply_error_with(r, REPLY_LIMIT, field, "\"limit\":\"changes\",\"max\":65536", "%s",
+				 why);
 	else
 		reply_error(r, REPLY_MALFORMED, field, "%s", why);
 }
@@ -476,8 +476,7 @@ static void on_stored(struct http_request *r)
 		reply_errno(r, w->job.err, "blobs");
 	else
 		reply_json(r, json_pack("{s:I, s:I}", "stored", (json_int_t)w->job.n_new,
-					"existing",
-					(json_int_t)(w->job.n_frames - w->job.n_new)));
+					"existing", (json_int_t)(w->job.n_frames - w->job.n_new)));
 }
 
 /* --- the way to the committer and back --------------------------------------------------- */

@@ -25,9 +25,9 @@
 
 #define QUEUE_JOBS 1024
 #define GROUP_JOBS 64
-#define GROUP_BYTES (32u << 20)     /* a group is closed when its contents pass this */
-#define SMALL_BYTES (256u << 10)    /* below: contents into the tail instead of a second sync */
-#define UNSYNCED_BYTES (8u << 20)   /* packs are synced at the latest when they hold this much */
+#define GROUP_BYTES (32u << 20)   /* a group is closed when its contents pass this */
+#define SMALL_BYTES (256u << 10)  /* below: contents into the tail instead of a second sync */
+#define UNSYNCED_BYTES (8u << 20) /* packs are synced at the latest when they hold this much */
 
 struct committer {
 	struct meta *meta;

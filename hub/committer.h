@@ -22,16 +22,16 @@ enum job_kind { JOB_COMMIT, JOB_BLOBS };
  */
 struct job {
 	enum job_kind kind;
-	struct meta_commit commit;    /* JOB_COMMIT; .frames is filled by the committer */
+	struct meta_commit commit; /* JOB_COMMIT; .frames is filled by the committer */
 	const char *tenant;
-	const unsigned char *area;    /* frames, verified */
+	const unsigned char *area; /* frames, verified */
 	size_t area_len;
-	struct meta_frame *frames;    /* offset, len, hash filled; place set by the committer */
+	struct meta_frame *frames; /* offset, len, hash filled; place set by the committer */
 	size_t n_frames;
 	/* results, valid in @done */
-	int err;                      /* 0, -ENOSPC, -errno */
-	struct meta_result result;    /* JOB_COMMIT; the job's owner frees it */
-	size_t n_new;                 /* JOB_BLOBS */
+	int err;                       /* 0, -ENOSPC, -errno */
+	struct meta_result result;     /* JOB_COMMIT; the job's owner frees it */
+	size_t n_new;                  /* JOB_BLOBS */
 	void (*done)(struct job *job); /* committer thread; must not block */
 	void *ctx;
 };

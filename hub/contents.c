@@ -17,10 +17,10 @@
 
 struct stream {
 	struct service *svc;
-	uint64_t from;      /* where in the content the reply begins */
+	uint64_t from;         /* where in the content the reply begins */
 	struct meta_blob blob; /* what is being sent: all of it, or the present chunk */
-	uint64_t blob_at;   /* where in the content @blob begins */
-	unsigned char *list; /* of chunks, or NULL */
+	uint64_t blob_at;      /* where in the content @blob begins */
+	unsigned char *list;   /* of chunks, or NULL */
 	uint32_t n_chunks, next_chunk;
 };
 
@@ -88,8 +88,8 @@ static void send_content(struct http_request *r, struct stream *s, uint64_t size
 	}
 	snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)s->from,
 		 (unsigned long long)(s->from + n - 1), (unsigned long long)size);
-	reply_stream(r, part ? MHD_HTTP_PARTIAL_CONTENT : MHD_HTTP_OK, REPLY_BYTES, n,
-		     stream_read, s, stream_free);
+	reply_stream(r, part ? MHD_HTTP_PARTIAL_CONTENT : MHD_HTTP_OK, REPLY_BYTES, n, stream_read,
+		     s, stream_free);
 	reply_header(r, "Accept-Ranges", "bytes");
 	if (part)
 		reply_header(r, "Content-Range", text);
@@ -204,7 +204,7 @@ void contents_file(struct http_request *r)
 
 struct fetch {
 	struct service *svc;
-	uint64_t total;  /* bytes of the reply */
+	uint64_t total; /* bytes of the reply */
 	uint32_t n, cur;
 	uint64_t cur_at; /* where in the reply the frame of @cur begins */
 	struct meta_blob blobs[];
@@ -303,8 +303,7 @@ static bool find_items(struct http_request *r, struct wire_reader *wr, uint64_t 
 	uint64_t contents = 0;
 
 	for (uint32_t i = 0; i < f->n; i++) {
-		if (!next_item(r, wr, i, &item) ||
-		    !find_item(r, ws, at, i, &item, &f->blobs[i]))
+		if (!next_item(r, wr, i, &item) || !find_item(r, ws, at, i, &item, &f->blobs[i]))
 			return false;
 		contents += f->blobs[i].len;
 	}

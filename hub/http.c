@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define BODY_MAP_MIN (64u << 10) /* larger bodies are mapped, so that they go back at once */
+#define BODY_MAP_MIN (64u << 10)  /* larger bodies are mapped, so that they go back at once */
 #define LINE_SKIP_MAX (64u << 10) /* bodies up to here need not stand in line */
 #define CONNECTION_BYTES (128u << 10)
 #define REAP_EVERY_S 2
@@ -146,8 +146,8 @@ static int map_body(struct http_request *r)
 	if (r->body_size < BODY_MAP_MIN)
 		p = malloc(r->body_size);
 	else
-		p = mmap(NULL, r->body_size, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		p = mmap(NULL, r->body_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
 	if (!p || p == MAP_FAILED)
 		return -ENOMEM;
 	r->body = p;
@@ -395,8 +395,7 @@ static bool check_framing(struct http_request *r, const struct framing *f)
 		reply_error(r, REPLY_BAD_LENGTH, "Content-Length",
 			    "Content-Length is not a number of bytes");
 	else if (f->differ || f->lengths > 1)
-		reply_error(r, REPLY_BAD_LENGTH, "Content-Length",
-			    "more than one Content-Length");
+		reply_error(r, REPLY_BAD_LENGTH, "Content-Length", "more than one Content-Length");
 	return !r->response;
 }
 
@@ -442,8 +441,7 @@ static bool check_body(struct http_request *r, const struct framing *f)
 		reply_error(r, REPLY_BAD_LENGTH, "Content-Length",
 			    "a body and its Content-Length are needed");
 	} else if (f->n > r->route.body_max) {
-		snprintf(extra, sizeof(extra), "\"limit\":\"body\",\"max\":%zu",
-			 r->route.body_max);
+		snprintf(extra, sizeof(extra), "\"limit\":\"body\",\"max\":%zu", r->route.body_max);
 		reply_error_with(r, REPLY_LIMIT, "Content-Length", extra,
 				 "the body may have %zu bytes", r->route.body_max);
 	}
@@ -591,6 +589,7 @@ static void on_log(void *cls, const char *fmt, va_list ap)
 
 static int start_daemon(struct http *h, int fd)
 {
+	/* clang-format off */
 	h->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
 			MHD_USE_ERROR_LOG,
@@ -605,6 +604,7 @@ static int start_daemon(struct http *h, int fd)
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 		MHD_OPTION_END);
+	/* clang-format on */
 	return h->daemon ? 0 : -EIO;
 }
 

@@ -63,20 +63,20 @@ struct http_request {
 	enum request_phase phase;
 	char *target;
 	struct route route;
-	bool counted;    /* among those hub_stop() waits for */
-	bool streams;    /* the reply may take as long as it keeps moving */
+	bool counted; /* among those hub_stop() waits for */
+	bool streams; /* the reply may take as long as it keeps moving */
 
 	unsigned char *body;
 	size_t body_len, body_size;
 	uint64_t drained;
-	size_t claimed;  /* bytes of the budget */
+	size_t claimed; /* bytes of the budget */
 	struct list waiting;
 	size_t wanted;
 
 	unsigned status; /* the answer, set by reply_*() */
 	struct MHD_Response *response;
 
-	void *work;      /* of the handler */
+	void *work; /* of the handler */
 	void (*work_free)(void *work);
 	void (*resumed)(struct http_request *r);
 };

@@ -190,7 +190,8 @@ static int check_address(const struct hub_options *opt, struct listen_addr *addr
 	if (!opt->plain_http) {
 		snprintf(why, WHY_BYTES,
 			 "%s is reachable from elsewhere and there is no TLS: say --plain-http if "
-			 "that is meant", opt->listen);
+			 "that is meant",
+			 opt->listen);
 		return -EINVAL;
 	}
 	return 0;
@@ -202,8 +203,8 @@ static int open_auth(struct hub *h, const struct hub_options *opt, char *why)
 
 	if (err)
 		snprintf(why, WHY_BYTES, "%s/%s: %s", opt->data_dir, AUTH_TOKEN_FILE,
-			 err == -EINVAL ? "not a token (16 to 512 printable characters)"
-					: err_str(err));
+			 err == -EINVAL ? "not a token (16 to 512 printable characters)" :
+					  err_str(err));
 	/* The reader of the token, not the caller, is at fault. */
 	return err == -EINVAL && !opt->token ? -EACCES : err;
 }

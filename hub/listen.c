@@ -92,8 +92,7 @@ int listen_open(const struct listen_addr *addr, char url[80])
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (addr->sa.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (bind(fd, (const struct sockaddr *)&addr->sa, addr->len) ||
-	    listen(fd, LISTEN_BACKLOG)) {
+	if (bind(fd, (const struct sockaddr *)&addr->sa, addr->len) || listen(fd, LISTEN_BACKLOG)) {
 		err = -errno;
 		close(fd);
 		return err;

@@ -42,17 +42,17 @@ struct meta_missing {
 };
 
 enum meta_verdict {
-	META_APPLIED,     /* version, outcomes */
-	META_REPLAYED,    /* the same id and body were applied before: version, outcomes of then */
+	META_APPLIED,  /* version, outcomes */
+	META_REPLAYED, /* the same id and body were applied before: version, outcomes of then */
 	/* no change moved anything: version = head, outcomes. A new workspace is made all the same;
 	 * the id is not kept: asked again, the hub decides again, and nothing was done twice */
 	META_NOTHING,
 	META_NO_WORKSPACE, /* does not exist and COMMIT_CREATE is not set */
 	META_ID_REUSED,
-	META_STALE_BASE,  /* expected = head.base, version = actual */
-	META_REFUSED,     /* atomic, and something was refused: those outcomes; nothing applied */
-	META_MISSING,     /* missing[]; nothing applied */
-	META_INVALID,     /* field: file below file, duplicate…; nothing applied */
+	META_STALE_BASE, /* expected = head.base, version = actual */
+	META_REFUSED,    /* atomic, and something was refused: those outcomes; nothing applied */
+	META_MISSING,    /* missing[]; nothing applied */
+	META_INVALID,    /* field: file below file, duplicate…; nothing applied */
 };
 
 /** struct meta_result - filled by commit(); release with meta_result_free(). */
@@ -69,8 +69,8 @@ struct meta_result {
 void meta_result_free(struct meta_result *r);
 
 struct meta_workspace {
-	uint64_t id;        /* internal */
-	uint8_t uid[16];    /* random, told to clients */
+	uint64_t id;     /* internal */
+	uint8_t uid[16]; /* random, told to clients */
 	uint64_t version;
 };
 

@@ -121,7 +121,10 @@ static int dirs_enter(struct commit_run *run, const char *path, size_t len)
 			return 0;
 		memcpy(d->path, path, end);
 		d->level[++d->depth] = (struct dir_level){
-			.id = row.child, .rev = row.e.rev, .writer = row.writer, .end = end,
+			.id = row.child,
+			.rev = row.e.rev,
+			.writer = row.writer,
+			.end = end,
 		};
 	}
 }
@@ -256,10 +259,9 @@ static int row_add(struct commit_run *run, const struct change *ch, const struct
 	switch (ch->op) {
 	case CHANGE_PUT_FILE:
 		return sql_run(run->db, SQL_ENTRY_ADD, "iibiuuiiubiiuiiizz", run->ws, s->dir->id,
-			       s->name, s->name_len, run->version, ENTRY_FILE, e->mode,
-			       e->mtime_ns, e->size, e->form, &e->hash, sizeof(e->hash),
-			       row->e.rev, row->writer, e->flags, row->blob.place.pack,
-			       row->blob.place.at, row->blob.len);
+			       s->name, s->name_len, run->version, ENTRY_FILE, e->mode, e->mtime_ns,
+			       e->size, e->form, &e->hash, sizeof(e->hash), row->e.rev, row->writer,
+			       e->flags, row->blob.place.pack, row->blob.place.at, row->blob.len);
 	case CHANGE_PUT_DIR:
 		return sql_run(run->db, SQL_ENTRY_ADD, "iibiuuiuuziiuzzzzi", run->ws, s->dir->id,
 			       s->name, s->name_len, run->version, ENTRY_DIR, e->mode, e->mtime_ns,

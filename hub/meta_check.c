@@ -63,8 +63,8 @@ static void check_paths(struct commit_run *run)
 		if (prev && !compare(run->c, run->order[k - 1], i))
 			run_invalid(run, i, "path", "the same path twice");
 		prev = ch;
-		if (file && path_below(file->e.path, file->e.path_len, ch->e.path,
-				       ch->e.path_len)) {
+		if (file &&
+		    path_below(file->e.path, file->e.path_len, ch->e.path, ch->e.path_len)) {
 			if (put)
 				run_invalid(run, i, "path", "below a file of the same commit");
 			continue;

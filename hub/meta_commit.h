@@ -14,7 +14,7 @@
 #include "hub/meta_sql.h"
 
 #define COMMIT_DEPTH_MAX (PATH_BYTES_MAX / 2 + 1)
-#define COMMIT_MISSING_MAX 65536u /* more are not listed */
+#define COMMIT_MISSING_MAX 65536u    /* more are not listed */
 #define COMMIT_CHUNKS_MAX (1u << 20) /* looked up in one commit */
 
 /** struct dir_level - a directory of the path whose parents were resolved last. */
@@ -42,11 +42,11 @@ struct commit_run {
 	uint32_t *order;     /* indices of the changes in path order */
 	unsigned char *used; /* frames that are the content of a put */
 	uint64_t ws, head;
-	uint64_t version;    /* the one being made */
-	uint64_t next_dir;   /* the next free directory id */
-	uint64_t first_dir;  /* ids from here on were made by this commit */
+	uint64_t version;   /* the one being made */
+	uint64_t next_dir;  /* the next free directory id */
+	uint64_t first_dir; /* ids from here on were made by this commit */
 	int64_t tenant, writer;
-	bool created;        /* the workspace is new */
+	bool created; /* the workspace is new */
 	uint32_t puts, deletes, refused;
 	size_t outcomes_cap, missing_cap;
 	unsigned char *list; /* BLOB_BYTES_MAX, when a list had to be read */

@@ -89,8 +89,8 @@ static int list_complete(struct commit_run *run, uint32_t index, const struct me
 		run->list = malloc(BLOB_BYTES_MAX);
 	if (!run->list)
 		return -ENOMEM;
-	r = blob->len <= BLOB_BYTES_MAX ? run->m->read_list(run->m->ctx, blob, run->list)
-					: -SP_EMALFORMED;
+	r = blob->len <= BLOB_BYTES_MAX ? run->m->read_list(run->m->ctx, blob, run->list) :
+					  -SP_EMALFORMED;
 	if (r && r != -SP_EMALFORMED)
 		return r;
 	n = r ? r : list_check(run->list, blob->len, e->size);

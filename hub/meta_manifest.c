@@ -38,7 +38,7 @@ struct walk {
 	uint64_t ws, version;
 	bool done;
 	unsigned int depth;
-	size_t len;              /* of the path: the last name of the top level; "" at its start */
+	size_t len; /* of the path: the last name of the top level; "" at its start */
 	size_t n;
 	struct buf texts;
 	struct item items[PAGE_ROWS];
@@ -114,8 +114,7 @@ static int list_top(struct walk *w)
 		if (more <= 0)
 			return more;
 		sql_row_get(st, &row);
-		r = set_name(w, sqlite3_column_blob(st, 16),
-			     (size_t)sqlite3_column_bytes(st, 16));
+		r = set_name(w, sqlite3_column_blob(st, 16), (size_t)sqlite3_column_bytes(st, 16));
 		if (!r)
 			r = page_add(w, &row);
 		if (!r && row.e.type == ENTRY_DIR)

@@ -45,7 +45,8 @@ static const char *const texts[SQL_COUNT] = {
 #undef SQL_TEXT
 };
 
-int sql_error(struct sql_conn *c, int rc)
+/* What SQLite's @rc on @c is in our terms; logs what nobody expects. */
+static int sql_error(struct sql_conn *c, int rc)
 {
 	int os = c->db ? sqlite3_system_errno(c->db) : 0;
 
@@ -295,7 +296,8 @@ void sql_row_get(sqlite3_stmt *st, struct sql_row *ret)
 	ret->blob.hash = ret->e.hash;
 }
 
-bool sql_row_live(const struct sql_row *row, uint64_t version)
+/* Whether the row says that the path exists at @version. */
+static bool row_live(const struct sql_row *row, uint64_t version)
 {
 	return row->vfrom <= version && version < row->vto && (int)row->e.type != SQL_TOMBSTONE;
 }
@@ -315,7 +317,7 @@ int sql_row_at(struct sql_conn *c, uint64_t ws, uint64_t version, uint64_t dir, 
 	ret->e.target = NULL;
 	ret->e.dir = dir;
 	sql_stop(st);
-	return sql_row_live(ret, version);
+	return row_live(ret, version);
 }
 
 int sql_tenant(struct sql_conn *c, const char *tenant, int64_t *ret_id)

@@ -23,17 +23,18 @@
 
 #define SQL_APPLICATION_ID 0x53505448 /* "SPTH" */
 #define SQL_FORMAT 1
-#define SQL_OPEN INT64_MAX  /* vto of a current row */
+#define SQL_OPEN INT64_MAX /* vto of a current row */
 #define SQL_OPEN_TEXT "9223372036854775807"
-#define SQL_ROOT_DIR 1      /* id of every workspace's top directory */
-#define SQL_TOMBSTONE 4     /* kind of a row that hides one of the parent workspace */
+#define SQL_ROOT_DIR 1  /* id of every workspace's top directory */
+#define SQL_TOMBSTONE 4 /* kind of a row that hides one of the parent workspace */
 #define SQL_READERS_MAX 4
 
-#define SQL_ROW                                                                             \
-	"vfrom, vto, kind, mode, mtime, size, form, hash, rev, writer, flags, pack, at,"    \
+#define SQL_ROW                                                                          \
+	"vfrom, vto, kind, mode, mtime, size, form, hash, rev, writer, flags, pack, at," \
 	" stored, target, child"
 #define SQL_LIVE "kind<>4"
 
+/* clang-format off */
 #define SQL_STATEMENTS(X)                                                                   \
 	X(BEGIN, "BEGIN IMMEDIATE")                                                         \
 	X(COMMIT, "COMMIT")                                                                 \
@@ -85,6 +86,7 @@ enum sql_id {
 #undef SQL_ENUM
 	SQL_COUNT
 };
+/* clang-format on */
 
 /** struct sql_conn - a connection and its prepared statements; one thread at a time. */
 struct sql_conn {
@@ -110,9 +112,6 @@ struct meta_sqlite {
 int sql_open(struct sql_conn *c, const char *path, bool write);
 void sql_close(struct sql_conn *c);
 
-/** sql_error() - what SQLite's @rc on @c is in our terms; logs what nobody expects. */
-int sql_error(struct sql_conn *c, int rc);
-
 /**
  * sql_start() - the statement @id, reset, with its parameters bound.
  * @fmt: one letter a parameter: i (int64_t or uint64_t), u (uint32_t or an enum), b (const void *,
@@ -133,14 +132,12 @@ struct sql_row {
 	struct entry e;
 	uint64_t vfrom, vto;
 	int64_t writer;
-	uint64_t child;         /* directories: id its entries are keyed under */
-	struct meta_blob blob;  /* files */
+	uint64_t child;        /* directories: id its entries are keyed under */
+	struct meta_blob blob; /* files */
 };
 
 /** sql_row_get() - the SQL_ROW columns of the current row. */
 void sql_row_get(sqlite3_stmt *st, struct sql_row *ret);
-/** sql_row_live() - whether the row says that the path exists at @version. */
-bool sql_row_live(const struct sql_row *row, uint64_t version);
 /** sql_row_at() - the row of @name in @dir valid at @version, without e.target.
  * Return: 1, 0 when there is none, or an error. */
 int sql_row_at(struct sql_conn *c, uint64_t ws, uint64_t version, uint64_t dir, const char *name,

@@ -164,7 +164,7 @@ static int descend(struct sql_conn *c, uint64_t ws, uint64_t version, const char
 {
 	uint64_t dir = SQL_ROOT_DIR;
 
-	for (size_t at = 0;; ) {
+	for (size_t at = 0;;) {
 		const char *slash = memchr(path + at, '/', len - at);
 		size_t n = slash ? (size_t)(slash - (path + at)) : len - at;
 		int err = entry_in(c, ws, version, dir, path + at, n, ret);

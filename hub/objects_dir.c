@@ -286,8 +286,7 @@ static int dir_remove(struct objects *o, uint64_t id)
 	return 0;
 }
 
-static int dir_list(struct objects *o, int (*fn)(void *ctx, uint64_t id, uint64_t bytes),
-		    void *ctx)
+static int dir_list(struct objects *o, int (*fn)(void *ctx, uint64_t id, uint64_t bytes), void *ctx)
 {
 	struct objects_dir *d = dir_of(o);
 	int fd = openat(d->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -122,8 +122,8 @@ static void set_response(struct http_request *r, unsigned status, struct MHD_Res
 	r->status = status;
 }
 
-void reply_error(struct http_request *r, enum reply_code code, const char *field,
-		 const char *fmt, ...)
+void reply_error(struct http_request *r, enum reply_code code, const char *field, const char *fmt,
+		 ...)
 {
 	char message[MESSAGE_MAX];
 	va_list ap;
@@ -246,8 +246,8 @@ static struct MHD_Response *library_error(unsigned status)
 
 static bool bad_content_length(struct MHD_Connection *c)
 {
-	const char *text = MHD_lookup_connection_value(c, MHD_HEADER_KIND,
-						       MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const char *text =
+		MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
 	uint64_t n;
 
 	return text && (route_u64(text, strlen(text), &n) || n == UINT64_MAX);
@@ -272,16 +272,17 @@ static enum MHD_Result answer_bad_content_length(struct MHD_Connection *c)
 		return MHD_NO;
 	n = snprintf(head, sizeof(head),
 		     "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nSpate-Protocol: 1\r\n"
-		     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", len);
+		     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+		     len);
 	if (send(info->connect_fd, head, (size_t)n, MSG_NOSIGNAL | MSG_MORE) == n &&
 	    send(info->connect_fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
 		log_debug("hub", "http: an error reply was cut");
 	return MHD_NO;
 }
 
-__attribute__((visibility("default")))
-enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned int status_code,
-				   struct MHD_Response *response)
+__attribute__((visibility("default"))) enum MHD_Result
+MHD_queue_response(struct MHD_Connection *connection, unsigned int status_code,
+		   struct MHD_Response *response)
 {
 	struct MHD_Response *ours = NULL;
 	enum MHD_Result ok;

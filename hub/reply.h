@@ -18,6 +18,7 @@
 #define REPLY_FRAMES "application/vnd.spate.frames"
 #define REPLY_TEXT "text/plain; version=0.0.4; charset=utf-8"
 
+/* clang-format off */
 /*     code                     status */
 #define REPLY_CODES(X)                                                                      \
 	X(BAD_REQUEST,             400)                                                     \
@@ -26,7 +27,6 @@
 	X(PROTOCOL_UNSUPPORTED,    400)                                                     \
 	X(BAD_LENGTH,              400)                                                     \
 	X(UNAUTHORIZED,            401)                                                     \
-	X(FORBIDDEN,               403)                                                     \
 	X(NOT_FOUND,               404)                                                     \
 	X(WORKSPACE_NOT_FOUND,     404)                                                     \
 	X(VERSION_NOT_FOUND,       404)                                                     \
@@ -48,14 +48,15 @@ enum reply_code {
 #undef REPLY_ENUM
 	REPLY_CODE_COUNT
 };
+/* clang-format on */
 
 /**
  * reply_error() - prepare a JSON error.
  * @field: what is wrong, or NULL
  * @fmt: one line for people
  */
-void reply_error(struct http_request *r, enum reply_code code, const char *field,
-		 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void reply_error(struct http_request *r, enum reply_code code, const char *field, const char *fmt,
+		 ...) __attribute__((format(printf, 4, 5)));
 
 /**
  * reply_error_with() - the same with further members.

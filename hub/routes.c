@@ -83,8 +83,7 @@ static int parse_blob(const char *text, size_t len, struct route *ret, const cha
 	return -EINVAL;
 }
 
-static int parse_workspace(const char *text, size_t len, struct route *ret,
-			   const char **ret_field)
+static int parse_workspace(const char *text, size_t len, struct route *ret, const char **ret_field)
 {
 	char name[3 * WORKSPACE_NAME_MAX + 1];
 	const char *slash = memchr(text, '/', len);

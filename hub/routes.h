@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* clang-format off */
 /*     id             label in the metrics */
 #define ROUTES(X)                                                                           \
 	X(BULK,          "bulk")                                                            \
@@ -36,6 +37,7 @@ enum route_id {
 #undef ROUTE_ENUM
 	ROUTE_COUNT
 };
+/* clang-format on */
 
 /** route_label() - the value of the metrics' label "route". */
 const char *route_label(enum route_id id);
@@ -43,12 +45,12 @@ const char *route_label(enum route_id id);
 /** struct route - a request target taken apart. */
 struct route {
 	enum route_id id;
-	bool post;          /* else GET and HEAD */
-	size_t body_max;    /* bytes of body it takes, 0 for none */
-	bool open;          /* needs no token */
+	bool post;       /* else GET and HEAD */
+	size_t body_max; /* bytes of body it takes, 0 for none */
+	bool open;       /* needs no token */
 	char workspace[WORKSPACE_NAME_MAX + 1];
-	struct sha hash;    /* ROUTE_BLOB */
-	const char *query;  /* points into the target, "" without one */
+	struct sha hash;   /* ROUTE_BLOB */
+	const char *query; /* points into the target, "" without one */
 };
 
 /**

@@ -80,7 +80,8 @@ int stats_render(struct buf *out, const struct stats *s, const struct committer_
 	int err = buf_printf(out,
 			     "# HELP spate_build_info What is running.\n"
 			     "# TYPE spate_build_info gauge\n"
-			     "spate_build_info{version=\"%s\"} 1\n", SPATE_VERSION);
+			     "spate_build_info{version=\"%s\"} 1\n",
+			     SPATE_VERSION);
 
 	if (!err)
 		err = render_requests(out, s);

@@ -10,8 +10,7 @@
 #include "hub/routes.h"
 
 /* The statuses the hub answers with; anything else is counted as the last one. */
-#define STATS_STATUSES                                                                      \
-	200, 206, 400, 401, 403, 404, 405, 409, 413, 416, 422, 429, 500, 503, 507
+#define STATS_STATUSES 200, 206, 400, 401, 403, 404, 405, 409, 413, 416, 422, 429, 500, 503, 507
 #define STATS_STATUS_COUNT 16
 
 enum stats_counter {

@@ -77,17 +77,21 @@ static int add_version(void *ctx, const struct meta_version *v)
 {
 	struct log_page *page = ctx;
 	char writer[2 * WRITER_BYTES + 1];
+	json_t *row;
 
 	if (json_array_size(page->list) == page->limit) {
 		page->more = true;
 		return 1;
 	}
 	hex_encode(v->writer, WRITER_BYTES, writer);
-	return json_array_append_new(page->list,
-		json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "version", (json_int_t)v->version,
-			  "time_ns", (json_int_t)v->time_ns, "writer", writer, "seq",
-			  (json_int_t)v->seq, "puts", (json_int_t)v->puts, "deletes",
-			  (json_int_t)v->deletes, "bytes", (json_int_t)v->bytes)) ? -ENOMEM : 0;
+	/* clang-format off */
+	row = json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I}",
+			"version", (json_int_t)v->version, "time_ns", (json_int_t)v->time_ns,
+			"writer", writer, "seq", (json_int_t)v->seq,
+			"puts", (json_int_t)v->puts, "deletes", (json_int_t)v->deletes,
+			"bytes", (json_int_t)v->bytes);
+	/* clang-format on */
+	return json_array_append_new(page->list, row) ? -ENOMEM : 0;
 }
 
 void versions_log(struct http_request *r)
@@ -238,8 +242,7 @@ static bool cache_get(struct hash_cache *c, uint64_t ws, uint64_t version, struc
 
 	pthread_mutex_lock(&c->mu);
 	for (unsigned i = 0; i < CACHED_HASHES && !found; i++) {
-		found = c->slots[i].used && c->slots[i].ws == ws &&
-			c->slots[i].version == version;
+		found = c->slots[i].used && c->slots[i].ws == ws && c->slots[i].version == version;
 		if (found)
 			*ret = c->slots[i].hash;
 	}

@@ -17,9 +17,9 @@
 #define BARRIER_EPOCHS 64u
 
 struct barrier {
-	unsigned first;   /* oldest epoch with work, or current */
+	unsigned first; /* oldest epoch with work, or current */
 	unsigned current;
-	bool owed;        /* a barrier shares the current epoch, which is still to be closed */
+	bool owed; /* a barrier shares the current epoch, which is still to be closed */
 	uint64_t pending[BARRIER_EPOCHS]; /* by epoch % BARRIER_EPOCHS */
 };
 

@@ -27,7 +27,7 @@ enum record_state { RECORD_READY, RECORD_LATER, RECORD_TAKEN, RECORD_BLOCKED };
 /** struct record - one dirty path. Read-only for users, but for @tries. */
 struct record {
 	struct map_node node;
-	struct list link; /* in the list of READY records, or in a batch's list */
+	struct list link;    /* in the list of READY records, or in a batch's list */
 	struct list age;     /* all records by since_ns */
 	struct list sibling; /* all records of the directory */
 	struct record_dir *of;

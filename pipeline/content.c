@@ -73,9 +73,8 @@ int64_t body_add(struct body *b, const void *data, uint32_t len, const struct sh
 	do {
 		if (need > b->cap - at)
 			return -ENOSPC;
-	} while (!atomic_compare_exchange_weak_explicit(&b->used, &at, at + need,
-							memory_order_relaxed,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&b->used, &at, at + need, memory_order_relaxed, memory_order_relaxed));
 	frame_put_head(b->area + at, len, hash);
 	if (len)
 		memcpy(b->area + at + FRAME_HEAD, data, len);

@@ -23,7 +23,7 @@
 struct body {
 	unsigned char *area; /* mapped; pages are touched when used */
 	size_t cap;
-	size_t soft;         /* no further file is begun past this */
+	size_t soft; /* no further file is begun past this */
 	_Atomic size_t used;
 };
 

@@ -82,8 +82,8 @@ static int reading(struct index *ix, MDB_txn **ret)
 	if (ix->write)
 		return 0;
 	if (!ix->reading) {
-		rc = ix->read ? mdb_txn_renew(ix->read)
-			      : mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &ix->read);
+		rc = ix->read ? mdb_txn_renew(ix->read) :
+				mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &ix->read);
 		ix->reading = !rc;
 	}
 	*ret = ix->read;

@@ -18,7 +18,8 @@
 #include <stdint.h>
 
 #define INDEX_ROOT_ID 1u
-#define INDEX_UNCONFIRMED 0x80u /* a row's flag: sent, the answer not seen; the remote may hold it */
+/* A row's flag: sent, the answer not seen; the remote may hold it. */
+#define INDEX_UNCONFIRMED 0x80u
 #define INDEX_MAP_BYTES (16ull << 30) /* address space, not memory */
 
 /** struct index_row - the acknowledged state of one path, and the stat it was read with. */
@@ -32,10 +33,10 @@ struct index_row {
 	int64_t ctime_ns;
 	uint64_t ino;
 	uint64_t dev;
-	uint64_t rev;      /* version of the last content change */
-	struct xxh xxh;    /* of a blob's bytes, or of a symlink's target */
-	struct sha hash;   /* files */
-	uint64_t child;    /* directories: the id of what is in it */
+	uint64_t rev;    /* version of the last content change */
+	struct xxh xxh;  /* of a blob's bytes, or of a symlink's target */
+	struct sha hash; /* files */
+	uint64_t child;  /* directories: the id of what is in it */
 };
 
 /** index_row_same() - whether two rows say the same. */
@@ -52,9 +53,9 @@ struct index;
 
 /** struct index_meta - facts about the whole index. */
 struct index_meta {
-	char remote[400];       /* origin/workspace it belongs to */
-	uint8_t uid[16];        /* the workspace's random id; all zero: none yet */
-	uint64_t version;       /* newest version this client made or saw acknowledged */
+	char remote[400];             /* origin/workspace it belongs to */
+	uint8_t uid[16];              /* the workspace's random id; all zero: none yet */
+	uint64_t version;             /* newest version this client made or saw acknowledged */
 	uint8_t writer[WRITER_BYTES]; /* random, made once */
 };
 

@@ -19,8 +19,8 @@ enum plan_kind {
 
 struct plan {
 	enum plan_kind kind;
-	struct change change;  /* PUT, REPLACE, DELETE; path not filled in */
-	struct index_row row;  /* PUT, REPLACE, TOUCH: after acknowledgement; rev is set then */
+	struct change change; /* PUT, REPLACE, DELETE; path not filled in */
+	struct index_row row; /* PUT, REPLACE, TOUCH: after acknowledgement; rev is set then */
 };
 
 /**

@@ -570,9 +570,8 @@ static uint32_t claim(struct read_job *job, uint32_t *ret_first)
 		while (end < job->n_items && end - first < READER_GROUP &&
 		       job->items[end].dir == job->items[first].dir)
 			end++;
-	} while (!atomic_compare_exchange_weak_explicit(&job->next, &first, end,
-							memory_order_relaxed,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(
+		&job->next, &first, end, memory_order_relaxed, memory_order_relaxed));
 	*ret_first = first;
 	return end - first;
 }

@@ -32,11 +32,11 @@ enum read_result {
 	READ_DIR,     /* @st */
 	READ_SYMLINK, /* @st, @target, @xxh of the target */
 	READ_SAME,    /* a file with the content known: as READ_FILE, but nothing is sent */
-	READ_FILE,    /* new content: @st, @form, @hash, @size, @frame (or chunks sent), @unstable */
+	READ_FILE, /* new content: @st, @form, @hash, @size, @frame (or chunks sent), @unstable */
 	READ_SPECIAL, /* FIFO, socket, device: @st */
 	READ_NOROOM,  /* the body was full: not looked at */
 	READ_MOVED,   /* the directory is not the one it was, or is gone: nothing is known */
-	READ_FAILED,  /* @err: EACCES, EIO, ENAMETOOLONG, -SP_ETOOBIG …: says nothing about the name */
+	READ_FAILED, /* @err: EACCES, EIO, ENAMETOOLONG, -SP_ETOOBIG …: says nothing about the name */
 };
 
 /** struct read_dir - one parent directory of a job. */
@@ -48,25 +48,25 @@ struct read_dir {
 /** struct read_item - one path: what is known, and what was found. */
 struct read_item {
 	/* in */
-	uint32_t dir;              /* index into the job's dirs; items of one directory are adjacent */
+	uint32_t dir; /* index into the job's dirs; items of one directory are adjacent */
 	uint8_t name_len;
 	bool has_known;
-	bool resend;               /* the hub lacks the content: send it though it is known */
-	const char *name;          /* NUL-terminated */
-	struct index_row known;    /* valid with @has_known */
-	void *known_list;          /* chunk list of @known, or NULL; the job's owner frees it */
+	bool resend;            /* the hub lacks the content: send it though it is known */
+	const char *name;       /* NUL-terminated */
+	struct index_row known; /* valid with @has_known */
+	void *known_list;       /* chunk list of @known, or NULL; the job's owner frees it */
 	size_t known_list_len;
 	/* out */
 	enum read_result result;
-	int err;                   /* of READ_FAILED: -errno or -SP_ code */
-	bool unstable;             /* the file moved under the hand: @st is from before reading */
+	int err;       /* of READ_FAILED: -errno or -SP_ code */
+	bool unstable; /* the file moved under the hand: @st is from before reading */
 	enum content_form form;
 	struct scan_stat st;
-	uint64_t size;             /* of the content as read */
-	struct xxh xxh;            /* blob or target */
+	uint64_t size;  /* of the content as read */
+	struct xxh xxh; /* blob or target */
 	struct sha hash;
-	uint64_t frame;            /* blob or list: offset in the body; FRAME_NONE: not appended */
-	char *target;              /* malloc'ed; the job's owner frees it */
+	uint64_t frame; /* blob or list: offset in the body; FRAME_NONE: not appended */
+	char *target;   /* malloc'ed; the job's owner frees it */
 	uint32_t target_len;
 	void *user;
 };

@@ -28,13 +28,13 @@
 
 /** struct reader_slot - one small file between two stats. */
 struct reader_slot {
-	const char *name;   /* beneath the group's directory */
+	const char *name; /* beneath the group's directory */
 	unsigned char *buf;
-	uint32_t want;      /* bytes to ask for: one more than there should be */
-	uint32_t got;       /* bytes read, with @err 0 */
-	int fd;             /* -1: not open */
-	int err;            /* -errno of opening or reading; -ECANCELED: never tried */
-	bool todo;          /* the engine's own */
+	uint32_t want; /* bytes to ask for: one more than there should be */
+	uint32_t got;  /* bytes read, with @err 0 */
+	int fd;        /* -1: not open */
+	int err;       /* -errno of opening or reading; -ECANCELED: never tried */
+	bool todo;     /* the engine's own */
 };
 
 /** struct reader_ops - the phases; @e belongs to one thread at a time. */

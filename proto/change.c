@@ -327,8 +327,7 @@ int commit_reply_head_get(struct wire_reader *r, uint64_t *ret_version, uint32_t
 {
 	uint64_t version;
 
-	if (want_fields(r, 2) ||
-	    get_u64(r, 0, REV_MAX, "version: not a number", &version) ||
+	if (want_fields(r, 2) || get_u64(r, 0, REV_MAX, "version: not a number", &version) ||
 	    get_u32(r, 1, BULK_CHANGES_MAX, "n: not a number within the limit", ret_n))
 		return -SP_EMALFORMED;
 	*ret_version = version;
@@ -491,8 +490,7 @@ int fetch_head_get(struct wire_reader *r, uint64_t *ret_at, uint32_t *ret_n)
 	uint64_t at;
 	uint32_t n;
 
-	if (want_fields(r, 2) ||
-	    get_u64(r, 0, REV_MAX, "at: not a version", &at) ||
+	if (want_fields(r, 2) || get_u64(r, 0, REV_MAX, "at: not a version", &at) ||
 	    get_u32(r, 1, UINT32_MAX, "n: not a 32-bit number", &n))
 		return -SP_EMALFORMED;
 	if (n > FETCH_ITEMS_MAX) {

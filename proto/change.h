@@ -11,7 +11,12 @@
 #include "proto/entry.h"
 #include "proto/wire.h"
 
-enum change_op { CHANGE_PUT_FILE = 1, CHANGE_PUT_DIR = 2, CHANGE_PUT_SYMLINK = 3, CHANGE_DELETE = 4 };
+enum change_op {
+	CHANGE_PUT_FILE = 1,
+	CHANGE_PUT_DIR = 2,
+	CHANGE_PUT_SYMLINK = 3,
+	CHANGE_DELETE = 4,
+};
 
 #define EXPECT_ANY UINT64_MAX
 #define EXPECT_ABSENT 0

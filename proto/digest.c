@@ -12,19 +12,17 @@
 #include <xxhash.h>
 
 struct digester {
-	XXH3_state_t xxh; /* aligned to 64 bytes, and so is the whole */
-	EVP_MD *md;       /* fetched once: a lookup costs more than hashing a small file */
+	EVP_MD *md; /* fetched once: a lookup costs more than hashing a small file */
 	EVP_MD_CTX *ctx;
 	bool failed;
 };
 
 struct digester *digester_new(void)
 {
-	struct digester *d = aligned_alloc(_Alignof(struct digester), sizeof(*d));
+	struct digester *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return NULL;
-	memset(d, 0, sizeof(*d));
 	d->md = EVP_MD_fetch(NULL, "SHA256", NULL);
 	d->ctx = EVP_MD_CTX_new();
 	if (!d->md || !d->ctx || EVP_DigestInit_ex2(d->ctx, d->md, NULL) != 1) {
@@ -70,30 +68,11 @@ void digest_sha_end(struct digester *d, struct sha *ret)
 		memset(ret, 0, sizeof(*ret));
 }
 
-static struct xxh xxh_of(XXH128_hash_t h)
-{
-	return (struct xxh){ .lo = h.low64, .hi = h.high64 };
-}
-
 struct xxh digest_xxh(const void *data, size_t n)
 {
-	return xxh_of(XXH3_128bits(data, n));
-}
+	XXH128_hash_t h = XXH3_128bits(data, n);
 
-void digest_xxh_begin(struct digester *d)
-{
-	XXH3_128bits_reset(&d->xxh);
-}
-
-void digest_xxh_add(struct digester *d, const void *data, size_t n)
-{
-	if (n)
-		XXH3_128bits_update(&d->xxh, data, n);
-}
-
-struct xxh digest_xxh_end(struct digester *d)
-{
-	return xxh_of(XXH3_128bits_digest(&d->xxh));
+	return (struct xxh){ .lo = h.low64, .hi = h.high64 };
 }
 
 bool sha_same(const struct sha *a, const struct sha *b)

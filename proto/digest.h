@@ -22,7 +22,7 @@ struct xxh {
 	uint64_t lo, hi;
 };
 
-/* struct digester - reusable state for both hashes; one per thread. */
+/* struct digester - reusable state for SHA-256; one per thread. */
 struct digester;
 
 /** digester_new() - NULL when out of memory or OpenSSL has no SHA-256. */
@@ -41,11 +41,6 @@ void digest_sha_end(struct digester *d, struct sha *ret);
 
 /** digest_xxh() - XXH3-128 of one buffer. */
 struct xxh digest_xxh(const void *data, size_t n);
-
-/** digest_xxh_begin/add/end() - the same over parts. */
-void digest_xxh_begin(struct digester *d);
-void digest_xxh_add(struct digester *d, const void *data, size_t n);
-struct xxh digest_xxh_end(struct digester *d);
 
 static inline bool xxh_same(struct xxh a, struct xxh b)
 {

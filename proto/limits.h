@@ -7,11 +7,11 @@
 
 #define PROTO_VERSION 1
 
-#define BLOB_SMALL_MAX (1u << 20)    /* content up to here is one blob */
-#define CHUNK_BYTES (1u << 20)       /* cut length of larger content */
-#define BLOB_BYTES_MAX (4u << 20)    /* a chunk or a list */
-#define BLOB_INDEX_MIN (64u << 10)   /* the hub indexes contents above this by hash */
-#define BULK_BYTES_MAX (32u << 20)   /* a whole bulk or blobs body */
+#define BLOB_SMALL_MAX (1u << 20)  /* content up to here is one blob */
+#define CHUNK_BYTES (1u << 20)     /* cut length of larger content */
+#define BLOB_BYTES_MAX (4u << 20)  /* a chunk or a list */
+#define BLOB_INDEX_MIN (64u << 10) /* the hub indexes contents above this by hash */
+#define BULK_BYTES_MAX (32u << 20) /* a whole bulk or blobs body */
 #define BULK_CHANGES_MAX 65536u
 #define RECORD_BYTES_MAX (16u << 10) /* one MessagePack record */
 #define TARGET_BYTES_MAX 4095u       /* a symlink's target */

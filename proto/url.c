@@ -162,8 +162,8 @@ static const char *url_parse(const char *text, struct ws_url *u)
 		why = take_workspace(text, u);
 	if (why)
 		return why;
-	snprintf(u->origin, sizeof(u->origin), "http%s://%s%s%s", u->tls ? "s" : "",
-		 v6 ? "[" : "", u->host, v6 ? "]" : "");
+	snprintf(u->origin, sizeof(u->origin), "http%s://%s%s%s", u->tls ? "s" : "", v6 ? "[" : "",
+		 u->host, v6 ? "]" : "");
 	if (port)
 		snprintf(u->origin + strlen(u->origin), sizeof(u->origin) - strlen(u->origin),
 			 ":%u", port);

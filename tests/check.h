@@ -54,29 +54,29 @@ void check_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1,
 /** check_str_same() - equality of strings; NULL equals only NULL. */
 bool check_str_same(const char *a, const char *b);
 
-#define Test(Suite, Name, ...)                                                              \
-	static void Suite##_##Name##_run(void);                                             \
-	static struct check_test Suite##_##Name##_test = {                                  \
-		.suite = #Suite, .name = #Name, .fn = Suite##_##Name##_run, __VA_ARGS__     \
-	};                                                                                  \
-	__attribute__((constructor)) static void Suite##_##Name##_add(void)                 \
-	{                                                                                   \
-		check_add(&Suite##_##Name##_test);                                          \
-	}                                                                                   \
+#define Test(Suite, Name, ...)                                                          \
+	static void Suite##_##Name##_run(void);                                         \
+	static struct check_test Suite##_##Name##_test = {                              \
+		.suite = #Suite, .name = #Name, .fn = Suite##_##Name##_run, __VA_ARGS__ \
+	};                                                                              \
+	__attribute__((constructor)) static void Suite##_##Name##_add(void)             \
+	{                                                                               \
+		check_add(&Suite##_##Name##_test);                                      \
+	}                                                                               \
 	static void Suite##_##Name##_run(void)
 
 /* The blank keeps a missing message from being an empty format. */
-#define CHECK_EXPECT_(cond, claim, ...)                                                     \
-	do {                                                                                \
-		if (!(cond))                                                                \
-			check_failed(__FILE__, __LINE__, claim, " " __VA_ARGS__);           \
+#define CHECK_EXPECT_(cond, claim, ...)                                           \
+	do {                                                                      \
+		if (!(cond))                                                      \
+			check_failed(__FILE__, __LINE__, claim, " " __VA_ARGS__); \
 	} while (0)
-#define CHECK_ASSERT_(cond, claim, ...)                                                     \
-	do {                                                                                \
-		if (!(cond)) {                                                              \
-			check_failed(__FILE__, __LINE__, claim, " " __VA_ARGS__);           \
-			check_stop();                                                       \
-		}                                                                           \
+#define CHECK_ASSERT_(cond, claim, ...)                                           \
+	do {                                                                      \
+		if (!(cond)) {                                                    \
+			check_failed(__FILE__, __LINE__, claim, " " __VA_ARGS__); \
+			check_stop();                                             \
+		}                                                                 \
 	} while (0)
 
 #define cr_assert(c, ...) CHECK_ASSERT_(c, #c, __VA_ARGS__)
@@ -102,10 +102,10 @@ bool check_str_same(const char *a, const char *b);
 #define cr_assert_not_null(p, ...) CHECK_ASSERT_((p) != NULL, #p " != NULL", __VA_ARGS__)
 #define cr_expect_not_null(p, ...) CHECK_EXPECT_((p) != NULL, #p " != NULL", __VA_ARGS__)
 
-#define CHECK_STR_(kind, not, a, op, b, ...)                                                \
-	do {                                                                                \
-		const char *check_a_ = (a), *check_b_ = (b);                                \
-		kind(not check_str_same(check_a_, check_b_), #a op #b, __VA_ARGS__);        \
+#define CHECK_STR_(kind, not, a, op, b, ...)                                         \
+	do {                                                                         \
+		const char *check_a_ = (a), *check_b_ = (b);                         \
+		kind(not check_str_same(check_a_, check_b_), #a op #b, __VA_ARGS__); \
 	} while (0)
 #define cr_assert_str_eq(a, b, ...) CHECK_STR_(CHECK_ASSERT_, , a, " is the text ", b, __VA_ARGS__)
 #define cr_expect_str_eq(a, b, ...) CHECK_STR_(CHECK_EXPECT_, , a, " is the text ", b, __VA_ARGS__)
@@ -114,20 +114,20 @@ bool check_str_same(const char *a, const char *b);
 #define cr_assert_str_empty(a, ...) CHECK_ASSERT_(!*(a), #a " is empty", __VA_ARGS__)
 #define cr_expect_str_empty(a, ...) CHECK_EXPECT_(!*(a), #a " is empty", __VA_ARGS__)
 
-#define cr_assert_arr_eq(a, b, n, ...)                                                      \
+#define cr_assert_arr_eq(a, b, n, ...) \
 	CHECK_ASSERT_(!memcmp(a, b, n), #a " has the bytes of " #b, __VA_ARGS__)
-#define cr_expect_arr_eq(a, b, n, ...)                                                      \
+#define cr_expect_arr_eq(a, b, n, ...) \
 	CHECK_EXPECT_(!memcmp(a, b, n), #a " has the bytes of " #b, __VA_ARGS__)
-#define cr_assert_arr_neq(a, b, n, ...)                                                     \
+#define cr_assert_arr_neq(a, b, n, ...) \
 	CHECK_ASSERT_(memcmp(a, b, n), #a " differs from " #b, __VA_ARGS__)
-#define cr_expect_arr_neq(a, b, n, ...)                                                     \
+#define cr_expect_arr_neq(a, b, n, ...) \
 	CHECK_EXPECT_(memcmp(a, b, n), #a " differs from " #b, __VA_ARGS__)
 
 #define cr_expect_fail(...) CHECK_EXPECT_(false, "must not get here", __VA_ARGS__)
-#define cr_assert_fail(...)                                                                 \
-	do {                                                                                \
-		check_failed(__FILE__, __LINE__, "must not get here", " " __VA_ARGS__);     \
-		check_stop();                                                               \
+#define cr_assert_fail(...)                                                             \
+	do {                                                                            \
+		check_failed(__FILE__, __LINE__, "must not get here", " " __VA_ARGS__); \
+		check_stop();                                                           \
 	} while (0)
 #define cr_fatal(...) cr_assert_fail(__VA_ARGS__)
 #define cr_skip_test(...) check_skip(" " __VA_ARGS__)

@@ -106,8 +106,7 @@ static void describe(const struct check_test *t, int status)
 		printf("[FAIL] %s::%s: killed by signal %d (%s)\n", t->suite, t->name,
 		       WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		printf("[FAIL] %s::%s: exit status %d\n", t->suite, t->name,
-		       WEXITSTATUS(status));
+		printf("[FAIL] %s::%s: exit status %d\n", t->suite, t->name, WEXITSTATUS(status));
 }
 
 /* Return: 0 failed, 1 passed, EXIT_SKIPPED. */

@@ -10,8 +10,8 @@
 
 /** struct bulk - the changes of one cycle. Reused; its buffers keep their memory. */
 struct bulk {
-	struct buf records;  /* change records */
-	struct buf head;     /* bulk head and commit head, made by bulk_finish() */
+	struct buf records; /* change records */
+	struct buf head;    /* bulk head and commit head, made by bulk_finish() */
 	struct commit_head commit;
 };
 

@@ -47,8 +47,8 @@ static size_t on_read(char *out, size_t size, size_t n, void *arg)
 		size_t part = MIN(left, room - done);
 
 		if (part)
-			memcpy(out + done,
-			       (const char *)c->rq->body[c->segment].data + c->offset, part);
+			memcpy(out + done, (const char *)c->rq->body[c->segment].data + c->offset,
+			       part);
 		done += part;
 		c->offset += part;
 		if (part == left) {
@@ -201,8 +201,7 @@ static int add_headers(struct conn *c, const char *authorization)
 	char line[256];
 
 	if ((authorization && add_header(c, authorization)) ||
-	    add_header(c, "Spate-Protocol: " STRINGIFY(PROTO_VERSION)) ||
-	    add_header(c, "Expect:"))
+	    add_header(c, "Spate-Protocol: " STRINGIFY(PROTO_VERSION)) || add_header(c, "Expect:"))
 		return -ENOMEM;
 	/* Without a type of ours libcurl would name a form. */
 	if ((size_t)snprintf(line, sizeof(line), "Content-Type:%s%s", type ? " " : "",
@@ -241,7 +240,8 @@ static int set_method(struct conn *c)
 		curl_easy_setopt(c->easy, CURLOPT_HTTPGET, 1L);
 	}
 	return curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, get || post ? NULL : method) ?
-		       -ENOMEM : 0;
+		       -ENOMEM :
+		       0;
 }
 
 void request_clear(struct request *rq)

@@ -30,8 +30,8 @@ struct conn {
 	void *owner;        /* the pool's own */
 	unsigned segment;   /* of the body: where the next byte to send is */
 	size_t offset;
-	int write_err;      /* why the reply was not taken */
-	bool head_whole;    /* the empty line after the reply's headers came */
+	int write_err;   /* why the reply was not taken */
+	bool head_whole; /* the empty line after the reply's headers came */
 	char why[CURL_ERROR_SIZE];
 };
 

@@ -45,7 +45,7 @@ struct work {
 	uint64_t started_ns; /* the first try; 0: none yet */
 	unsigned token_gen;  /* of the token that the last try carried */
 	bool token_retried;
-	bool probe;          /* of the breaker */
+	bool probe; /* of the breaker */
 };
 
 struct pool {

@@ -27,26 +27,26 @@
 #define REQUEST_PATH_MAX 12800
 
 struct pool_options {
-	const char *origin;      /* "http://127.0.0.1:7733" */
-	const char *token_file;  /* read at start and again, once, on 401; or NULL */
-	const char *token;       /* used when there is no file; or NULL */
-	unsigned jobs;           /* connections, 0: POOL_JOBS_DEFAULT; at most POOL_JOBS_MAX */
+	const char *origin;     /* "http://127.0.0.1:7733" */
+	const char *token_file; /* read at start and again, once, on 401; or NULL */
+	const char *token;      /* used when there is no file; or NULL */
+	unsigned jobs;          /* connections, 0: POOL_JOBS_DEFAULT; at most POOL_JOBS_MAX */
 	bool insecure;
-	uint64_t timeout_ns;     /* of one try without progress; 0: 30 s; in whole seconds */
+	uint64_t timeout_ns; /* of one try without progress; 0: 30 s; in whole seconds */
 };
 
 struct request;
 
 /** struct request - owned by the submitter; the pool's from submit until @done. */
 struct request {
-	const char *method;       /* "GET", "POST" */
+	const char *method;          /* "GET", "POST" */
 	char path[REQUEST_PATH_MAX]; /* "/v1/…", already percent-encoded */
-	const char *content_type; /* of the body, or NULL */
+	const char *content_type;    /* of the body, or NULL */
 	struct {
 		const void *data;
 		size_t len;
-	} body[POOL_SEGMENTS];    /* sent one after the other; borrowed; sent again on a retry */
-	size_t reply_max;         /* most reply bytes accepted; more is -SP_ETOOBIG (of a status
+	} body[POOL_SEGMENTS]; /* sent one after the other; borrowed; sent again on a retry */
+	size_t reply_max;      /* most reply bytes accepted; more is -SP_ETOOBIG (of a status
 				   * of 400 and above the rest is dropped instead) */
 	struct retry_policy retry;
 	/**
@@ -59,12 +59,12 @@ struct request {
 	/* --- out --- */
 	int err;
 	unsigned status;
-	struct buf reply;         /* freed by request_free() */
+	struct buf reply; /* freed by request_free() */
 	unsigned tries;
-	char error[256];          /* one line for people: transport error, or the JSON error's message */
-	char error_code[40];      /* the JSON error's "code" */
-	bool missing;             /* the JSON error has "missing" */
-	unsigned protocol;        /* the server's Spate-Protocol, 0: none */
+	char error[256];     /* one line for people: transport error, or the JSON error's message */
+	char error_code[40]; /* the JSON error's "code" */
+	bool missing;        /* the JSON error has "missing" */
+	unsigned protocol;   /* the server's Spate-Protocol, 0: none */
 	/* --- the pool's own --- */
 	void *priv;
 };

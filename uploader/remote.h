@@ -28,18 +28,18 @@ struct remote_state {
 
 /** struct push - one cycle on its way. Its owner keeps it until the last request ended. */
 struct push {
-	struct bulk *bulk;     /* finished */
+	struct bulk *bulk; /* finished */
 	const void *frames;
 	size_t frames_len;
 	/* --- out, after next() said 0 --- */
-	int err;               /* 0, or as request_result() */
+	int err; /* 0, or as request_result() */
 	uint64_t version;
 	struct outcome *outcomes; /* malloc'ed: those not "applied, rev = version"; with -SP_ECONFLICT
 				   * those that were refused: index and code only */
 	uint32_t n_outcomes;
 	struct {
 		uint32_t index;
-	} *missing;            /* with -SP_EMISSING: changes whose content must be sent; a change
+	} * missing; /* with -SP_EMISSING: changes whose content must be sent; a change
 				* whose list lacks several chunks may stand here several times */
 	uint32_t n_missing;
 	char why[256];

@@ -226,8 +226,8 @@ static void take_rejected(struct push *p, const struct request *rq)
 		json_int_t at = json_is_integer(index) ? json_integer_value(index) : -1;
 
 		if (at >= 0 && at < p->bulk->commit.n_changes)
-			p->outcomes[p->n_outcomes++] = (struct outcome){
-				.index = (uint32_t)at, .code = OUTCOME_CONFLICT };
+			p->outcomes[p->n_outcomes++] =
+				(struct outcome){ .index = (uint32_t)at, .code = OUTCOME_CONFLICT };
 	}
 	json_decref(body);
 }

@@ -34,11 +34,10 @@ bool retry_wanted(const struct attempt *a)
 {
 	switch (a->err) {
 	case 0:
-		return a->status == 408 || a->status == 425 || a->status == 429 ||
-		       a->status >= 500;
-	case -ECANCELED:   /* we are stopping */
-	case -EINVAL:      /* the request itself is wrong */
-	case -SP_ETOOBIG:  /* the reply is over our limit, and would be again */
+		return a->status == 408 || a->status == 425 || a->status == 429 || a->status >= 500;
+	case -ECANCELED:  /* we are stopping */
+	case -EINVAL:     /* the request itself is wrong */
+	case -SP_ETOOBIG: /* the reply is over our limit, and would be again */
 		return false;
 	default:
 		return true;

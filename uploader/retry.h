@@ -25,8 +25,8 @@ extern const struct retry_policy retry_forever;
 
 /** struct attempt - how a try ended. */
 struct attempt {
-	int err;              /* 0: a whole HTTP reply came; else -errno of the transport */
-	unsigned status;      /* HTTP, when err is 0 */
+	int err;                 /* 0: a whole HTTP reply came; else -errno of the transport */
+	unsigned status;         /* HTTP, when err is 0 */
 	uint64_t retry_after_ns; /* 0: none was sent */
 };
 

@@ -24,13 +24,13 @@ struct ladder {
 	void *ctx;
 	int cookie_wd;
 	struct list visits;
-	struct list aliases;   /* second mounts of watched directories, by dir.visit */
-	size_t n_visits;       /* DIR_TO_VISIT */
-	size_t n_listings;     /* DIR_LISTING */
-	size_t n_walk;         /* those of both that belong to a walk */
-	uint64_t number;       /* of the newest listing */
-	bool walk_again;       /* another walk was asked for during this one … */
-	unsigned again_epoch;  /* … and this epoch is held for it */
+	struct list aliases;  /* second mounts of watched directories, by dir.visit */
+	size_t n_visits;      /* DIR_TO_VISIT */
+	size_t n_listings;    /* DIR_LISTING */
+	size_t n_walk;        /* those of both that belong to a walk */
+	uint64_t number;      /* of the newest listing */
+	bool walk_again;      /* another walk was asked for during this one … */
+	unsigned again_epoch; /* … and this epoch is held for it */
 	struct ladder_stats stats;
 };
 
@@ -236,8 +236,7 @@ static void aliases_wake(struct ladder *l, const struct dir *gone)
 	list_for_each_safe(pos, tmp, &l->aliases) {
 		struct dir *d = container_of(pos, struct dir, visit);
 
-		if (d != gone && d->ident.dev == gone->ident.dev &&
-		    d->ident.ino == gone->ident.ino)
+		if (d != gone && d->ident.dev == gone->ident.dev && d->ident.ino == gone->ident.ino)
 			visit_want_now(l, d, 0);
 	}
 }

@@ -90,7 +90,8 @@ struct ladder;
  * ladder_new() - over an empty tree.
  * @cookie_wd: the wd of the state directory in the same inotify instance, or -1
  */
-struct ladder *ladder_new(struct tree *tree, const struct ladder_ops *ops, void *ctx, int cookie_wd);
+struct ladder *ladder_new(struct tree *tree, const struct ladder_ops *ops, void *ctx,
+			  int cookie_wd);
 void ladder_free(struct ladder *l);
 
 /** ladder_walk() - look at everything again: at start, after overflow, after lost watches.
@@ -122,8 +123,8 @@ struct dir *ladder_next_visit(struct ladder *l);
 
 /** struct ladder_visit - what to do with the descriptor after ladder_visited(). */
 struct ladder_visit {
-	bool list;        /* submit a scan of @dir with @number and @want_stat */
-	struct dir *dir;  /* may be another node than the visited one: the one the wd belongs to */
+	bool list;       /* submit a scan of @dir with @number and @want_stat */
+	struct dir *dir; /* may be another node than the visited one: the one the wd belongs to */
 	uint64_t number;
 	bool want_stat;
 };

@@ -104,8 +104,8 @@ static void *grown(void *mem, size_t *room, size_t need, size_t max, size_t item
 
 static int pass_make_room(struct pass *p, size_t len)
 {
-	struct found *names = grown(p->names, &p->names_room, p->n + 1, SCAN_NAMES_MAX,
-				    sizeof(p->names[0]));
+	struct found *names =
+		grown(p->names, &p->names_room, p->n + 1, SCAN_NAMES_MAX, sizeof(p->names[0]));
 	char *arena;
 
 	if (!names)

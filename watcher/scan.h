@@ -16,8 +16,8 @@
 
 #define SCAN_THREADS 2
 #define SCAN_PAGE_ENTRIES 1024u
-#define SCAN_PAGES_MAX 16u      /* pages waiting for the control thread */
-#define SCAN_JOBS_MAX 64u       /* directories open and waiting */
+#define SCAN_PAGES_MAX 16u /* pages waiting for the control thread */
+#define SCAN_JOBS_MAX 64u  /* directories open and waiting */
 #define SCAN_NAMES_MAX 65536u
 
 /** struct scan_stat - what a listing or a read knows about an inode. */
@@ -35,7 +35,7 @@ struct scan_entry {
 	struct scan_stat st; /* only .mode's type bits without want_stat */
 	int err;             /* of the stat; -ENOENT: vanished meanwhile */
 	uint8_t name_len;
-	const char *name;    /* in the page's memory */
+	const char *name; /* in the page's memory */
 };
 
 struct scan_page {
@@ -46,7 +46,7 @@ struct scan_page {
 	uint8_t after_len; /* 0: covers from the first name */
 	char after[256];   /* the previous page's last name */
 	uint32_t n;
-	char *names;       /* owned: what the entries point into */
+	char *names; /* owned: what the entries point into */
 	struct scan_page *next_free;
 	struct scan_entry entries[SCAN_PAGE_ENTRIES];
 };

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* clang-format off */
 #define DIR_LIMBO    0x01u /* has no place */
 #define DIR_TO_VISIT 0x02u /* wanted: open it, watch it (queued, or waiting for its listing to end) */
 #define DIR_TO_LIST  0x04u /* visit must be followed by a listing */
@@ -29,18 +30,19 @@
 #define DIR_LISTING  0x40u /* a scan job is under way */
 #define DIR_STAT     0x80u /* … with stat */
 #define DIR_BLIND    0x100u /* something in it could not be entered: look again when its mode changes */
+/* clang-format on */
 
 /** struct dir - one directory. Fields below the line belong to the ladder. */
 struct dir {
 	struct map_node by_serial, by_wd, by_place;
-	struct list sibling;  /* in parent's children, or in the tree's limbo list */
+	struct list sibling; /* in parent's children, or in the tree's limbo list */
 	struct list children;
-	struct dir *parent;   /* NULL: root or limbo */
-	uint64_t serial;      /* never used twice in a process */
-	uint64_t id;          /* the index's id of the directory at this place; 0 = not asked yet */
-	int wd;               /* -1: not watched */
+	struct dir *parent; /* NULL: root or limbo */
+	uint64_t serial;    /* never used twice in a process */
+	uint64_t id;        /* the index's id of the directory at this place; 0 = not asked yet */
+	int wd;             /* -1: not watched */
 	struct path_ident ident;
-	char *name;           /* NUL-terminated; in limbo: the last one it had */
+	char *name; /* NUL-terminated; in limbo: the last one it had */
 	uint8_t name_len;
 	/* --- ladder --- */
 	uint32_t flags;
@@ -64,7 +66,8 @@ size_t tree_count(const struct tree *t);
 
 struct dir *tree_by_serial(const struct tree *t, uint64_t serial);
 struct dir *tree_by_wd(const struct tree *t, int wd);
-struct dir *tree_child(const struct tree *t, const struct dir *parent, const char *name, size_t len);
+struct dir *tree_child(const struct tree *t, const struct dir *parent, const char *name,
+		       size_t len);
 
 /**
  * tree_add() - a new unwatched node at a free place.

@@ -18,8 +18,8 @@
 
 /* What to watch on every directory. Without IN_DONT_FOLLOW: a watch is added through the link
  * /proc/self/fd/N to a descriptor that was opened without following any. */
-#define WATCHER_MASK                                                                        \
-	(IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM |   \
+#define WATCHER_MASK                                                                      \
+	(IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | \
 	 IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR)
 
 struct watcher;

@@ -53,13 +53,11 @@ def C3_an_appended_file_is_never_far_behind():
     with World() as w:
         w.hub()
         w.watch()
-        worst = 0
         with open(f"{w.tree}/log", "a") as f:
             for i in range(100):
                 f.write(f"line {i}\n")
                 f.flush()
                 time.sleep(0.01)
-                worst = max(worst, w.status()["unsynced_age_seconds"]) if i % 10 == 0 else worst
         w.exact("after the appends")
         commits = w.status()["counters"]["commits"]
         check(commits >= 5, f"a file appended to for a second was committed only {commits} times")

@@ -107,7 +107,11 @@ Test(barrier, past_the_maximum_of_epochs_barriers_share_one_and_new_work_cannot_
 /* Every piece knows which barriers were asked after its cause; none may pass while it is there. */
 static void against_model(unsigned seed, unsigned start)
 {
-	struct { bool live; unsigned epoch; unsigned cause; } piece[PIECES] = { 0 };
+	struct {
+		bool live;
+		unsigned epoch;
+		unsigned cause;
+	} piece[PIECES] = { 0 };
 	unsigned asked[300], n_asked = 0;
 	struct barrier b;
 

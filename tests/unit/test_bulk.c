@@ -11,13 +11,19 @@
 #include <string.h>
 
 static const struct commit_head head = {
-	.writer = { 1, 2, 3 }, .epoch = 77, .seq = 5, .base = BASE_NONE, .flags = COMMIT_CREATE,
+	.writer = { 1, 2, 3 },
+	.epoch = 77,
+	.seq = 5,
+	.base = BASE_NONE,
+	.flags = COMMIT_CREATE,
 	.n_changes = 999,
 };
 
 static struct change delete_of(const char *path)
 {
-	return (struct change){ .op = CHANGE_DELETE, .expect = 3, .frame = FRAME_NONE,
+	return (struct change){ .op = CHANGE_DELETE,
+				.expect = 3,
+				.frame = FRAME_NONE,
 				.e = { .path = path, .path_len = strlen(path) } };
 }
 

@@ -65,8 +65,11 @@ static struct change a_dir(void)
 {
 	return (struct change){
 		.op = CHANGE_PUT_DIR,
-		.e = { .type = ENTRY_DIR, .mode = 0755, .mtime_ns = INT64_MAX,
-		       .path = "src", .path_len = 3 },
+		.e = { .type = ENTRY_DIR,
+		       .mode = 0755,
+		       .mtime_ns = INT64_MAX,
+		       .path = "src",
+		       .path_len = 3 },
 		.expect = EXPECT_ABSENT,
 		.frame = FRAME_NONE,
 	};
@@ -76,9 +79,14 @@ static struct change a_symlink(void)
 {
 	return (struct change){
 		.op = CHANGE_PUT_SYMLINK,
-		.e = { .type = ENTRY_SYMLINK, .mode = 0777, .mtime_ns = INT64_MIN, .size = 6,
-		       .path = "src/\xff", .path_len = 5,
-		       .target = "../../", .target_len = 6 },
+		.e = { .type = ENTRY_SYMLINK,
+		       .mode = 0777,
+		       .mtime_ns = INT64_MIN,
+		       .size = 6,
+		       .path = "src/\xff",
+		       .path_len = 5,
+		       .target = "../../",
+		       .target_len = 6 },
 		.expect = EXPECT_ANY,
 		.frame = FRAME_NONE,
 	};
@@ -203,8 +211,12 @@ Test(commit_head, comes_back, .init = setup, .fini = teardown)
 
 	for (size_t i = 0; i < 4; i++) {
 		struct commit_head h = {
-			.writer = "0123456789abcde", .epoch = UINT64_MAX, .seq = i,
-			.base = bases[i], .flags = (uint32_t)i, .n_changes = BULK_CHANGES_MAX,
+			.writer = "0123456789abcde",
+			.epoch = UINT64_MAX,
+			.seq = i,
+			.base = bases[i],
+			.flags = (uint32_t)i,
+			.n_changes = BULK_CHANGES_MAX,
 		};
 		struct commit_head back;
 
@@ -498,8 +510,7 @@ Test(change, refuses_every_field_of_another_type_missing_fields_and_trailing_one
 	}
 }
 
-Test(change, refuses_unknown_operations_and_numbers_that_mean_nil, .init = setup,
-     .fini = teardown)
+Test(change, refuses_unknown_operations_and_numbers_that_mean_nil, .init = setup, .fini = teardown)
 {
 	static const struct {
 		uint64_t op, expect;

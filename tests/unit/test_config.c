@@ -117,8 +117,10 @@ static int refusals_as_nobody(mode_t mode)
 	if (!pid) {
 		if (!geteuid() && (setgid(65534) || setuid(65534)))
 			_exit(9);
-		_exit(config_root(tree, false, out, why) == -EACCES &&
-		      strstr(why, "permission denied") ? 1 : 0);
+		_exit(config_root(tree, false, out, why) == -EACCES && strstr(why, "permission "
+										   "denied") ?
+			      1 :
+			      0);
 	}
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert_eq(chmod(tree, 0755), 0);

@@ -169,8 +169,8 @@ Test(chunks, a_taker_waits_until_one_returns)
 	cr_assert(a && b && a != b);
 	memset(a->area, 1, FRAME_HEAD + BLOB_BYTES_MAX);
 	memset(b->area, 2, FRAME_HEAD + BLOB_BYTES_MAX);
-	cr_expect(a->area[0] == 1 && a->area[FRAME_HEAD + BLOB_BYTES_MAX - 1] == 1,
-		  "buffers do not overlap");
+	cr_expect(a->area[0] == 1 && a->area[FRAME_HEAD + BLOB_BYTES_MAX - 1] == 1, "buffers do "
+										    "not overlap");
 	pthread_create(&thread, NULL, getter_run, &g);
 	usleep(10000);
 	chunk_put(g.pool, a);

@@ -330,8 +330,9 @@ Test(control, ask_gets_the_answer, .init = begin, .fini = end)
 
 	ask_served(&a);
 	cr_assert_eq(a.err, 0, "%s", err_str(a.err));
-	cr_expect_str_eq(json_string_value(json_object_get(json_object_get(a.answer, "you said"),
-							   "cmd")), "echo");
+	cr_expect_str_eq(
+		json_string_value(json_object_get(json_object_get(a.answer, "you said"), "cmd")),
+		"echo");
 	json_decref(a.answer);
 }
 

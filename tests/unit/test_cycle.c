@@ -14,7 +14,9 @@
 #define DELAY (100 * MS)
 
 static const struct cycle_config conf = {
-	.quiet_ns = QUIET, .max_delay_ns = DELAY, .batch_files = 1000,
+	.quiet_ns = QUIET,
+	.max_delay_ns = DELAY,
+	.batch_files = 1000,
 };
 
 /* A sender that takes everything when due; @rtt_ns is how long it then has no room. */
@@ -251,7 +253,9 @@ Test(cycle, what_is_ready_without_a_dirtying_has_waited_enough)
 Test(cycle, endless_windows_and_time_zero_are_harmless)
 {
 	struct cycle_config endless = {
-		.quiet_ns = UINT64_MAX, .max_delay_ns = UINT64_MAX, .batch_files = 2,
+		.quiet_ns = UINT64_MAX,
+		.max_delay_ns = UINT64_MAX,
+		.batch_files = 2,
 	};
 	struct cycle c;
 

@@ -10,10 +10,10 @@
 
 Test(err, each_own_code_has_its_text_and_an_errno_as_parent)
 {
-#define ROW(name, value, parent, text)                                                      \
-	cr_expect_str_eq(err_str(-name), text);                                             \
-	cr_expect_str_eq(err_str(name), text);                                              \
-	cr_expect_eq(err_errno(-name), parent);                                             \
+#define ROW(name, value, parent, text)          \
+	cr_expect_str_eq(err_str(-name), text); \
+	cr_expect_str_eq(err_str(name), text);  \
+	cr_expect_eq(err_errno(-name), parent); \
 	cr_expect_lt(err_errno(-name), 4096);
 	SP_ERRORS(ROW)
 #undef ROW

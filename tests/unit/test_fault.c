@@ -42,9 +42,10 @@ Test(fault, nothing_asked_for_is_nothing_done)
 Test(fault, refuses_a_bad_specification)
 {
 	static const char *const bad[] = {
-		"file_read", "nowhere:EIO", "file_read:", "file_read:EWHAT", "file_read:EIO@",
-		"file_read:EIO@0", "file_read:EIO@x", "file_read:EIO@1x", "file_read:delay=",
-		"file_read:delay=x", "file_read:EIO,", ",", "file_read:EIO@-1",
+		"file_read",        "nowhere:EIO",       "file_read:",      "file_read:EWHAT",
+		"file_read:EIO@",   "file_read:EIO@0",   "file_read:EIO@x", "file_read:EIO@1x",
+		"file_read:delay=", "file_read:delay=x", "file_read:EIO,",  ",",
+		"file_read:EIO@-1",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -104,8 +104,16 @@ static int get(const char *text, size_t max)
 Test(jsonpath, X1_refuses_what_is_no_path)
 {
 	static const char *const bad[] = {
-		"1", "null", "true", "[]", "[\"a\"]", "{}", "{\"b64\":1}", "{\"b64\":null}",
-		"{\"b65\":\"YQ==\"}", "{\"b64\":\"YQ==\",\"x\":1}",
+		"1",
+		"null",
+		"true",
+		"[]",
+		"[\"a\"]",
+		"{}",
+		"{\"b64\":1}",
+		"{\"b64\":null}",
+		"{\"b65\":\"YQ==\"}",
+		"{\"b64\":\"YQ==\",\"x\":1}",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -116,9 +124,9 @@ Test(jsonpath, X1_refuses_what_is_no_path)
 Test(jsonpath, X1_refuses_every_other_spelling_of_base64)
 {
 	static const char *const bad[] = {
-		"Y", "YQ", "YQ=", "YQ===", "Y===", "====", "=", "==", "YQ==YQ==", "Y=Q=",
-		"YR==",         /* bits that no byte takes */
-		"YWJ=", "YQ =", "Y-8=", "Y_8=", "\\nYQ=", "YQ\\u00e9",
+		"Y",    "YQ",   "YQ=",      "YQ===", "Y===",   "====",
+		"=",    "==",   "YQ==YQ==", "Y=Q=",  "YR==", /* bits that no byte takes */
+		"YWJ=", "YQ =", "Y-8=",     "Y_8=",  "\\nYQ=", "YQ\\u00e9",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

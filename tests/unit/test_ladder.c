@@ -38,7 +38,7 @@ struct inode {
 	char name;
 	uint32_t content, stat; /* numbers that grow; a lone CLOSE_WRITE leaves stat alone */
 	int wd, opens;
-	int bind;               /* slot of a directory mounted here, or -1 */
+	int bind; /* slot of a directory mounted here, or -1 */
 	int open_err;
 };
 
@@ -157,7 +157,8 @@ static bool empty(int slot)
 
 static void queue_put(int wd, uint32_t mask, const char *name)
 {
-	struct kevent e = { .wd = wd, .mask = mask }, *tail = &m.queue[m.n_queue ? m.n_queue - 1 : 0];
+	struct kevent e = { .wd = wd, .mask = mask },
+		      *tail = &m.queue[m.n_queue ? m.n_queue - 1 : 0];
 
 	snprintf(e.name, sizeof(e.name), "%s", name);
 	if (m.n_queue && !memcmp(tail, &e, sizeof(e)))
@@ -201,9 +202,15 @@ static int disk_make(int dir, char name, bool is_dir)
 		if (m.in[i].used)
 			continue;
 		m.clock++;
-		m.in[i] = (struct inode){ .used = true, .linked = true, .dir = is_dir, .parent = dir,
-					  .name = name, .content = m.clock, .stat = m.clock,
-					  .wd = -1, .bind = -1 };
+		m.in[i] = (struct inode){ .used = true,
+					  .linked = true,
+					  .dir = is_dir,
+					  .parent = dir,
+					  .name = name,
+					  .content = m.clock,
+					  .stat = m.clock,
+					  .wd = -1,
+					  .bind = -1 };
 		trace("disk: make %d at %d/%c", i, dir, name);
 		emit(dir, IN_CREATE | isdir(i), name);
 		if (!is_dir)
@@ -547,7 +554,8 @@ static void op_unwatch(void *ctx, int wd)
 		if (!m.in[i].used || m.in[i].wd != wd)
 			continue;
 		trace("unwatch %d (inode %d at %d/%c)", wd, i, m.in[i].parent, m.in[i].name);
-		cr_assert_not(m.in[i].linked && below(i, ROOT), "a watch that is wanted was removed");
+		cr_assert_not(m.in[i].linked && below(i, ROOT), "a watch that is wanted was "
+								"removed");
 		emit(i, IN_IGNORED, '\0');
 		m.in[i].wd = -1;
 	}
@@ -663,7 +671,9 @@ static bool deliver(void)
 		return false;
 	e = m.queue[0];
 	memmove(m.queue, m.queue + 1, --m.n_queue * sizeof(e));
-	ev = (struct event){ .wd = e.wd, .mask = e.mask, .name = e.name, .name_len = strlen(e.name) };
+	ev = (struct event){
+		.wd = e.wd, .mask = e.mask, .name = e.name, .name_len = strlen(e.name)
+	};
 	trace("event wd %d mask %x %s", e.wd, e.mask, e.name);
 	ladder_event(m.ladder, &ev, m.now);
 	return true;
@@ -713,8 +723,11 @@ static bool visit(bool racing)
 		inode_close(slot);
 		return true;
 	}
-	*job = (struct list_job){ .used = true, .stat = v.want_stat, .serial = v.dir->serial,
-				  .number = v.number, .slot = slot };
+	*job = (struct list_job){ .used = true,
+				  .stat = v.want_stat,
+				  .serial = v.dir->serial,
+				  .number = v.number,
+				  .slot = slot };
 	return true;
 }
 
@@ -840,16 +853,21 @@ static void disk_step(void)
 	int slot;
 
 	switch (rnd(12)) {
-	case 0: case 1: case 2:
+	case 0:
+	case 1:
+	case 2:
 		step_make(true);
 		return;
-	case 3: case 4:
+	case 3:
+	case 4:
 		step_make(false);
 		return;
 	case 5:
 		step_rename(false);
 		return;
-	case 6: case 7: case 8:
+	case 6:
+	case 7:
+	case 8:
 		step_rename(true);
 		return;
 	case 9:
@@ -869,7 +887,8 @@ static void work_step(bool racing)
 {
 	m.now += 1000000;
 	switch (rnd(6)) {
-	case 0: case 1:
+	case 0:
+	case 1:
 		deliver();
 		return;
 	case 2:
@@ -971,8 +990,9 @@ static void model_start(uint64_t seed, size_t queue_max)
 	m.queue_max = queue_max;
 	m.next_wd = 1;
 	for (int i = 0; i < 2; i++)
-		m.in[i] = (struct inode){ .used = true, .linked = true, .dir = true, .parent = -1,
-					  .wd = -1, .bind = -1 };
+		m.in[i] = (struct inode){
+			.used = true, .linked = true, .dir = true, .parent = -1, .wd = -1, .bind = -1
+		};
 	m.tree = tree_new(1000);
 	m.ladder = ladder_new(m.tree, &ops, NULL, COOKIE_WD);
 	ladder_walk(m.ladder);

@@ -41,8 +41,10 @@ static void answer(struct fake *f, int fd, unsigned i)
 			break;
 	}
 	snprintf(f->asked[i], sizeof(f->asked[i]), "%.*s", (int)strcspn(text, "\r"), text);
-	snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nSpate-Protocol: 1\r\nConnection: close\r\n"
-		 "Content-Length: %zu\r\n\r\n", f->pages[i].len);
+	snprintf(head, sizeof(head),
+		 "HTTP/1.1 200 OK\r\nSpate-Protocol: 1\r\nConnection: close\r\n"
+		 "Content-Length: %zu\r\n\r\n",
+		 f->pages[i].len);
 	(void)!write(fd, head, strlen(head));
 	(void)!write(fd, f->pages[i].data, f->pages[i].len);
 }
@@ -92,8 +94,11 @@ static void page_begin(struct fake *f, unsigned i, uint64_t version)
 
 static void add(struct fake *f, unsigned i, enum entry_type type, const char *path)
 {
-	struct entry e = { .type = type, .form = type == ENTRY_FILE ? CONTENT_BLOB : CONTENT_NONE,
-			   .path = path, .path_len = strlen(path), .rev = 1 };
+	struct entry e = { .type = type,
+			   .form = type == ENTRY_FILE ? CONTENT_BLOB : CONTENT_NONE,
+			   .path = path,
+			   .path_len = strlen(path),
+			   .rev = 1 };
 
 	cr_assert(!manifest_entry_put(&f->pages[i], &e));
 }

@@ -61,7 +61,7 @@ static void mkdir_at(uint8_t writer, const char *path)
 static struct outcome only(struct body *b)
 {
 	struct meta_result r = store_commit(&st, b);
-	struct outcome o = { .code = (enum outcome_code)-1 };
+	struct outcome o = { .code = (enum outcome_code) - 1 };
 
 	cr_expect_leq(r.n_outcomes, 1u);
 	if (r.n_outcomes)
@@ -70,13 +70,13 @@ static struct outcome only(struct body *b)
 	return o;
 }
 
-#define APPLIED ((enum outcome_code)-1)
-#define EXPECT_OUTCOME(o, Code, Rev, Type)                                                  \
-	do {                                                                                \
-		struct outcome o_ = (o);                                                    \
-		cr_expect_eq(o_.code, Code, "code %d", (int)o_.code);                       \
-		cr_expect_eq(o_.rev, (uint64_t)(Rev), "rev %d", (int)o_.rev);               \
-		cr_expect_eq(o_.type, Type, "type %d", (int)o_.type);                       \
+#define APPLIED ((enum outcome_code) - 1)
+#define EXPECT_OUTCOME(o, Code, Rev, Type)                                    \
+	do {                                                                  \
+		struct outcome o_ = (o);                                      \
+		cr_expect_eq(o_.code, Code, "code %d", (int)o_.code);         \
+		cr_expect_eq(o_.rev, (uint64_t)(Rev), "rev %d", (int)o_.rev); \
+		cr_expect_eq(o_.type, Type, "type %d", (int)o_.type);         \
 	} while (0)
 
 /* --- the manifest as one line ------------------------------------------------------------ */
@@ -182,7 +182,7 @@ Test(meta, an_id_names_one_body_and_goes_up_within_an_epoch, .init = setup, .fin
 		const char *path;
 		enum meta_verdict verdict;
 	} step[] = {
-		{ 7, 5, "a", META_APPLIED },  { 7, 5, "b", META_ID_REUSED },
+		{ 7, 5, "a", META_APPLIED },   { 7, 5, "b", META_ID_REUSED },
 		{ 7, 4, "a", META_ID_REUSED }, { 7, 6, "b", META_APPLIED },
 		{ 7, 5, "a", META_ID_REUSED }, { 3, 1, "c", META_APPLIED },
 		{ 3, 1, "c", META_REPLAYED },
@@ -810,8 +810,7 @@ Test(meta, entries_are_found_by_directory_and_by_path_at_any_version, .init = se
 	cr_assert_eq(ops->entry_at(st.meta, ws, 2, e.dir, "f", 1, &in, &blob), 0);
 	cr_expect_eq(in.size, 3u);
 	cr_expect_eq(ops->entry_at(st.meta, ws, 1, e.dir, "f", 1, &in, &blob), -ENOENT);
-	cr_expect_eq(ops->entry_at(st.meta, ws, 3, 1, "d", 1, &in, &blob), -ENOENT,
-		     "no file");
+	cr_expect_eq(ops->entry_at(st.meta, ws, 3, 1, "d", 1, &in, &blob), -ENOENT, "no file");
 }
 
 static int log_add(void *ctx, const struct meta_version *v)

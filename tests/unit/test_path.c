@@ -76,7 +76,8 @@ Test(path, order_puts_a_directory_right_before_what_is_in_it)
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < n; k++) {
 			int want = (i > k) - (i < k);
-			int got = path_cmp(sorted[i], strlen(sorted[i]), sorted[k], strlen(sorted[k]));
+			int got = path_cmp(sorted[i], strlen(sorted[i]), sorted[k],
+					   strlen(sorted[k]));
 
 			cr_expect_eq(got, want, "%zu with %zu", i, k);
 		}

@@ -13,14 +13,21 @@
 #define CHILD 77
 
 static const uint32_t type_bits[] = {
-	[ENTRY_FILE] = S_IFREG, [ENTRY_DIR] = S_IFDIR, [ENTRY_SYMLINK] = S_IFLNK,
+	[ENTRY_FILE] = S_IFREG,
+	[ENTRY_DIR] = S_IFDIR,
+	[ENTRY_SYMLINK] = S_IFLNK,
 };
 
 static struct scan_stat stat_of(enum entry_type type)
 {
 	return (struct scan_stat){
-		.mode = type_bits[type] | 0640, .nlink = 1, .size = 5, .mtime_ns = 1000,
-		.ctime_ns = 2000, .ino = 3000, .dev = 4000,
+		.mode = type_bits[type] | 0640,
+		.nlink = 1,
+		.size = 5,
+		.mtime_ns = 1000,
+		.ctime_ns = 2000,
+		.ino = 3000,
+		.dev = 4000,
 	};
 }
 
@@ -28,8 +35,14 @@ static struct scan_stat stat_of(enum entry_type type)
 static struct index_row row_of(enum entry_type type)
 {
 	struct index_row row = {
-		.type = (uint8_t)type, .mode = 0640, .size = type == ENTRY_DIR ? 0 : 5,
-		.mtime_ns = 1000, .ctime_ns = 2000, .ino = 3000, .dev = 4000, .rev = REV,
+		.type = (uint8_t)type,
+		.mode = 0640,
+		.size = type == ENTRY_DIR ? 0 : 5,
+		.mtime_ns = 1000,
+		.ctime_ns = 2000,
+		.ino = 3000,
+		.dev = 4000,
+		.rev = REV,
 	};
 
 	if (type == ENTRY_DIR)
@@ -47,14 +60,18 @@ static struct index_row row_of(enum entry_type type)
 static struct read_item item_of(enum read_result result, enum entry_type known)
 {
 	struct read_item item = {
-		.result = result, .name = "n", .name_len = 1, .frame = FRAME_NONE,
+		.result = result,
+		.name = "n",
+		.name_len = 1,
+		.frame = FRAME_NONE,
 	};
 
 	item.has_known = known != ENTRY_NONE;
 	if (item.has_known)
 		item.known = row_of(known);
-	item.st = stat_of(result == READ_DIR ? ENTRY_DIR :
-			  result == READ_SYMLINK ? ENTRY_SYMLINK : ENTRY_FILE);
+	item.st = stat_of(result == READ_DIR     ? ENTRY_DIR :
+			  result == READ_SYMLINK ? ENTRY_SYMLINK :
+						   ENTRY_FILE);
 	if (result == READ_SPECIAL)
 		item.st.mode = S_IFIFO | 0640;
 	if (result == READ_SYMLINK) {
@@ -184,9 +201,9 @@ static void each_move(enum read_result result, enum entry_type type,
 Test(plan, W4_same_content_puts_mode_and_mtime_and_touches_the_rest)
 {
 	static const enum plan_kind want[M_COUNT] = {
-		[M_MODE] = PLAN_PUT, [M_MTIME] = PLAN_PUT, [M_CTIME] = PLAN_TOUCH,
-		[M_INO] = PLAN_TOUCH, [M_DEV] = PLAN_TOUCH,
-		[M_SIZE] = PLAN_NOTHING, [M_NLINK] = PLAN_NOTHING, /* the content says the size */
+		[M_MODE] = PLAN_PUT,      [M_MTIME] = PLAN_PUT, [M_CTIME] = PLAN_TOUCH,
+		[M_INO] = PLAN_TOUCH,     [M_DEV] = PLAN_TOUCH, [M_SIZE] = PLAN_NOTHING,
+		[M_NLINK] = PLAN_NOTHING, /* the content says the size */
 	};
 	struct read_item item = item_of(READ_SAME, ENTRY_FILE);
 	struct plan plan;
@@ -210,9 +227,9 @@ Test(plan, W4_same_content_puts_mode_and_mtime_and_touches_the_rest)
 Test(plan, directories_put_only_their_mode)
 {
 	static const enum plan_kind want[M_COUNT] = {
-		[M_MODE] = PLAN_PUT, [M_MTIME] = PLAN_TOUCH, [M_CTIME] = PLAN_TOUCH,
-		[M_INO] = PLAN_TOUCH, [M_DEV] = PLAN_TOUCH,
-		[M_SIZE] = PLAN_NOTHING, [M_NLINK] = PLAN_NOTHING,
+		[M_MODE] = PLAN_PUT,      [M_MTIME] = PLAN_TOUCH, [M_CTIME] = PLAN_TOUCH,
+		[M_INO] = PLAN_TOUCH,     [M_DEV] = PLAN_TOUCH,   [M_SIZE] = PLAN_NOTHING,
+		[M_NLINK] = PLAN_NOTHING,
 	};
 	struct read_item item = item_of(READ_DIR, ENTRY_DIR);
 	struct plan plan;
@@ -232,8 +249,8 @@ Test(plan, directories_put_only_their_mode)
 Test(plan, symlinks_put_target_mode_and_mtime)
 {
 	static const enum plan_kind want[M_COUNT] = {
-		[M_MODE] = PLAN_PUT, [M_SIZE] = PLAN_PUT, [M_MTIME] = PLAN_PUT,
-		[M_CTIME] = PLAN_TOUCH, [M_INO] = PLAN_TOUCH, [M_DEV] = PLAN_TOUCH,
+		[M_MODE] = PLAN_PUT,      [M_SIZE] = PLAN_PUT,  [M_MTIME] = PLAN_PUT,
+		[M_CTIME] = PLAN_TOUCH,   [M_INO] = PLAN_TOUCH, [M_DEV] = PLAN_TOUCH,
 		[M_NLINK] = PLAN_NOTHING,
 	};
 	struct read_item item = item_of(READ_SYMLINK, ENTRY_SYMLINK);

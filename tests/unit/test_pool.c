@@ -35,9 +35,9 @@ struct server;
 struct call {
 	struct server *s;
 	int fd;
-	unsigned nth;     /* of all requests, from 1 */
+	unsigned nth; /* of all requests, from 1 */
 	char head[HEAD_MAX];
-	size_t early;     /* body bytes that came with the head */
+	size_t early; /* body bytes that came with the head */
 	char rest[HEAD_MAX];
 	size_t body_len;
 };
@@ -226,13 +226,19 @@ static void server_stop(struct server *s)
 /* --- the client's side --------------------------------------------------------------------- */
 
 static const struct retry_policy quick = {
-	.retries = 3, .base_ns = NSEC_PER_MSEC, .max_ns = 5 * NSEC_PER_MSEC,
+	.retries = 3,
+	.base_ns = NSEC_PER_MSEC,
+	.max_ns = 5 * NSEC_PER_MSEC,
 };
 static const struct retry_policy once = {
-	.retries = 0, .base_ns = NSEC_PER_MSEC, .max_ns = 5 * NSEC_PER_MSEC,
+	.retries = 0,
+	.base_ns = NSEC_PER_MSEC,
+	.max_ns = 5 * NSEC_PER_MSEC,
 };
 static const struct retry_policy ever = {
-	.retries = UINT32_MAX, .base_ns = NSEC_PER_MSEC, .max_ns = 5 * NSEC_PER_MSEC,
+	.retries = UINT32_MAX,
+	.base_ns = NSEC_PER_MSEC,
+	.max_ns = 5 * NSEC_PER_MSEC,
 };
 
 static struct pool *start_with(const struct pool_options *opt)
@@ -246,8 +252,8 @@ static struct pool *start_with(const struct pool_options *opt)
 
 static struct pool *start(const struct server *s, unsigned jobs)
 {
-	return start_with(&(struct pool_options){ .origin = s->origin, .jobs = jobs,
-						  .token = "secret-token" });
+	return start_with(&(struct pool_options){
+		.origin = s->origin, .jobs = jobs, .token = "secret-token" });
 }
 
 static void init_post(struct request *rq, const struct retry_policy *policy, const char *path,
@@ -464,7 +470,8 @@ static bool answer_500_twice(struct call *c)
 	if (c->nth > 2)
 		return answer_ok(c);
 	take_body(c, NULL);
-	say_status(c, "500 Oops", "", "{\"code\":\"BUSY\",\"message\":\"line one\\nline \\u001b[2Jtwo\"}");
+	say_status(c, "500 Oops", "",
+		   "{\"code\":\"BUSY\",\"message\":\"line one\\nline \\u001b[2Jtwo\"}");
 	return true;
 }
 
@@ -847,8 +854,8 @@ Test(pool, U3_401_is_tried_again_only_once_however_often_the_token_changes)
 	close(fd);
 	write_token(changing_path, "token-0");
 	server_start(&s, answer_401_with_a_new_token_each_time);
-	p = start_with(&(struct pool_options){ .origin = s.origin, .token_file = changing_path,
-					       .jobs = 1 });
+	p = start_with(&(struct pool_options){
+		.origin = s.origin, .token_file = changing_path, .jobs = 1 });
 	cr_assert_eq(post(p, &rq, &ever), 0);
 	cr_expect_eq(rq.status, 401);
 	cr_expect_eq(rq.tries, 2);
@@ -860,14 +867,20 @@ Test(pool, U3_401_is_tried_again_only_once_however_often_the_token_changes)
 
 Test(pool, X2_bad_tokens_and_origins_are_refused_without_showing_them)
 {
-	static const char *const bad_tokens[] = { "", "\n", "se cret", "se\r\ncret", "s\303\251cret" };
-	static const char *const bad_origins[] = { "", "127.0.0.1:1", "ftp://h", "file:///etc/passwd",
-						   "http://127.0.0.1:1/ws", "http://u:p@h:1" };
+	static const char *const bad_tokens[] = { "", "\n", "se cret", "se\r\ncret",
+						  "s\303\251cret" };
+	static const char *const bad_origins[] = { "",
+						   "127.0.0.1:1",
+						   "ftp://h",
+						   "file:///etc/passwd",
+						   "http://127.0.0.1:1/ws",
+						   "http://u:p@h:1" };
 	struct pool *p = NULL;
 	char why[256];
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad_tokens); i++) {
-		struct pool_options opt = { .origin = "http://127.0.0.1:1", .token = bad_tokens[i] };
+		struct pool_options opt = { .origin = "http://127.0.0.1:1",
+					    .token = bad_tokens[i] };
 
 		why[0] = '\0';
 		cr_expect_eq(pool_start(&opt, &p, why), -EINVAL);
@@ -882,7 +895,8 @@ Test(pool, X2_bad_tokens_and_origins_are_refused_without_showing_them)
 		cr_expect_str_neq(why, "");
 	}
 	cr_expect_eq(pool_start(&(struct pool_options){ .origin = "http://127.0.0.1:1",
-							.token_file = "/nonexistent/x" }, &p, why),
+							.token_file = "/nonexistent/x" },
+				&p, why),
 		     -ENOENT);
 	cr_expect(strstr(why, "/nonexistent/x"));
 	cr_expect_null(p);
@@ -1273,8 +1287,10 @@ Test(pool, results_follow_the_table_of_the_protocol)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct request rq = { .err = rows[i].err, .status = rows[i].status,
-				      .missing = rows[i].missing, .protocol = rows[i].protocol };
+		struct request rq = { .err = rows[i].err,
+				      .status = rows[i].status,
+				      .missing = rows[i].missing,
+				      .protocol = rows[i].protocol };
 
 		strcpy(rq.error_code, rows[i].code ? rows[i].code : "");
 		cr_expect_eq(request_result(&rq), rows[i].result, "row %zu", i);

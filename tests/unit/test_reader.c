@@ -57,9 +57,9 @@ struct rig {
 
 static const enum reader_engine engines[] = { READER_URING, READER_THREADS_ENGINE };
 
-#define for_each_engine(e)                                                                  \
-	for (unsigned i_##e = 0; i_##e < 2; i_##e++)                                        \
-		for (enum reader_engine e = engines[i_##e], *once_##e = &e; once_##e;       \
+#define for_each_engine(e)                                                            \
+	for (unsigned i_##e = 0; i_##e < 2; i_##e++)                                  \
+		for (enum reader_engine e = engines[i_##e], *once_##e = &e; once_##e; \
 		     once_##e = NULL)
 
 static int take_chunk(void *ctx, struct read_item *item, struct chunk *c)

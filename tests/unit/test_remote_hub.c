@@ -23,7 +23,9 @@ struct fixture {
 static void open_with(struct fixture *f, unsigned n_changes)
 {
 	static const struct commit_head head = { .epoch = 1, .seq = 1, .base = BASE_NONE };
-	struct change c = { .op = CHANGE_DELETE, .expect = EXPECT_ANY, .frame = FRAME_NONE,
+	struct change c = { .op = CHANGE_DELETE,
+			    .expect = EXPECT_ANY,
+			    .frame = FRAME_NONE,
 			    .e = { .path = "x", .path_len = 1 } };
 
 	memset(f, 0, sizeof(*f));
@@ -171,7 +173,8 @@ Test(remote_hub, missing_contents_are_told_by_index)
 
 	open_with(&f, 3);
 	cr_assert_eq(answer_text(&f, 422, "MANIFEST_INVALID",
-				 "{\"code\":\"MANIFEST_INVALID\",\"missing\":[{\"index\":2,\"hash\":"
+				 "{\"code\":\"MANIFEST_INVALID\",\"missing\":[{\"index\":2,"
+				 "\"hash\":"
 				 "\"aa\"},{\"index\":0,\"hash\":\"bb\"}]}"),
 		     -SP_EMISSING);
 	cr_assert_eq(f.push.n_missing, 2);
@@ -196,8 +199,8 @@ Test(remote_hub, missing_that_names_no_change_is_refused)
 
 	open_with(&f, 3);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		cr_expect_eq(answer_text(&f, 422, "MANIFEST_INVALID", bad[i]), -SP_EINTEGRITY,
-			     "%s", bad[i]);
+		cr_expect_eq(answer_text(&f, 422, "MANIFEST_INVALID", bad[i]), -SP_EINTEGRITY, "%s",
+			     bad[i]);
 		cr_expect_null(f.push.missing);
 		cr_expect_eq(f.push.n_missing, 0);
 	}
@@ -248,7 +251,9 @@ Test(remote_hub, state_is_read_from_the_workspace_route)
 	cr_expect_null(f.rq.content_type);
 	cr_assert_eq(state_of(&f, 200, "",
 			      "{\"workspace\":\"w.1\",\"id\":\"" ID "\",\"version\":7,"
-			      "\"protocol\":1}", &s), 0);
+			      "\"protocol\":1}",
+			      &s),
+		     0);
 	cr_expect(s.exists);
 	cr_expect_eq(s.version, 7);
 	cr_expect_eq(s.uid[0], 0x00);
@@ -263,7 +268,11 @@ Test(remote_hub, state_is_read_from_the_workspace_route)
 Test(remote_hub, state_that_is_not_ours_or_not_whole_is_refused)
 {
 	static const char *const bad[] = {
-		"", "[]", "7", "{}", "<html>",
+		"",
+		"[]",
+		"7",
+		"{}",
+		"<html>",
 		"{\"workspace\":\"w.2\",\"id\":\"" ID "\",\"version\":7}",
 		"{\"workspace\":\"w.1\",\"id\":\"" ID "00\",\"version\":7}",
 		"{\"workspace\":\"w.1\",\"id\":\"zz\",\"version\":7}",

@@ -37,7 +37,7 @@ static bool wanted(int err, unsigned status)
 Test(retry, U2_retries_network_errors_timeouts_cut_replies_and_passing_statuses)
 {
 	static const unsigned again[] = { 408, 425, 429, 500, 501, 502, 503, 504, 507, 599 };
-	static const int errs[] = { ECONNREFUSED, ECONNRESET, ETIMEDOUT, EPIPE, ECONNABORTED,
+	static const int errs[] = { ECONNREFUSED, ECONNRESET,  ETIMEDOUT,    EPIPE, ECONNABORTED,
 				    EHOSTUNREACH, ENETUNREACH, EKEYREJECTED, EPROTO };
 
 	for (size_t i = 0; i < ARRAY_SIZE(again); i++)

@@ -54,9 +54,20 @@ Test(routes, every_route_of_the_protocol_is_recognised)
 Test(routes, what_is_only_nearly_a_route_is_none)
 {
 	static const char *const none[] = {
-		"", "/", "/healthzz", "/health", "/v1", "/v1/blobsx", "/v1/workspaces",
-		"/v1/workspaces/w/", "/v1/workspaces/w/bulk/", "/v1/workspaces/w/nothing",
-		"//healthz", "*", "?", "/v1/workspaces/w/bulk/x",
+		"",
+		"/",
+		"/healthzz",
+		"/health",
+		"/v1",
+		"/v1/blobsx",
+		"/v1/workspaces",
+		"/v1/workspaces/w/",
+		"/v1/workspaces/w/bulk/",
+		"/v1/workspaces/w/nothing",
+		"//healthz",
+		"*",
+		"?",
+		"/v1/workspaces/w/bulk/x",
 	};
 	struct route r;
 
@@ -191,8 +202,15 @@ Test(routes, the_closest_names_come_best_first)
 Test(routes, random_targets_are_parsed_without_harm)
 {
 	static const char *const parts[] = {
-		"/v1", "/workspaces/", "/blobs/", "w", "/log", "?", "&", "path=", "%", "%41", "a",
-		"=", "#", "/", "at=", "9999999999999999999999", "\xff", "+",
+		"/v1",     "/workspaces/",
+		"/blobs/", "w",
+		"/log",    "?",
+		"&",       "path=",
+		"%",       "%41",
+		"a",       "=",
+		"#",       "/",
+		"at=",     "9999999999999999999999",
+		"\xff",    "+",
 	};
 	unsigned seed = (unsigned)time(NULL);
 	struct route r;
@@ -242,8 +260,19 @@ Test(listen, addresses_are_numeric_and_loopback_is_known)
 Test(listen, bad_addresses_are_refused)
 {
 	static const char *const bad[] = {
-		"", ":", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
-		"127.0.0.1:8x", "127.0.0.256:80", "::1:80", "[::1:80", "example.org:80", "[]:80",
+		"",
+		":",
+		":80",
+		"127.0.0.1",
+		"127.0.0.1:",
+		"127.0.0.1:65536",
+		"127.0.0.1:-1",
+		"127.0.0.1:8x",
+		"127.0.0.256:80",
+		"::1:80",
+		"[::1:80",
+		"example.org:80",
+		"[]:80",
 	};
 	struct listen_addr a;
 

@@ -48,10 +48,10 @@ Test(url, X2_knows_loopback_by_its_addresses_and_nothing_else)
 	expect_url("http://127.255.0.9/w", "http://127.255.0.9", "127.255.0.9", "w", false, true);
 	expect_url("http://LOCALHOST/w", "http://localhost", "localhost", "w", false, true);
 	expect_url("http://[0:0::0:1]/w", "http://[0:0::0:1]", "0:0::0:1", "w", false, true);
-	expect_url("http://127.0.0.1.evil/w", "http://127.0.0.1.evil", "127.0.0.1.evil", "w",
-		   false, false);
-	expect_url("http://localhost.evil/w", "http://localhost.evil", "localhost.evil", "w",
-		   false, false);
+	expect_url("http://127.0.0.1.evil/w", "http://127.0.0.1.evil", "127.0.0.1.evil", "w", false,
+		   false);
+	expect_url("http://localhost.evil/w", "http://localhost.evil", "localhost.evil", "w", false,
+		   false);
 	expect_url("http://128.0.0.1/w", "http://128.0.0.1", "128.0.0.1", "w", false, false);
 	expect_url("http://[::]/w", "http://[::]", "::", "w", false, false);
 }
@@ -59,15 +59,46 @@ Test(url, X2_knows_loopback_by_its_addresses_and_nothing_else)
 Test(url, refuses_everything_else_with_one_line_that_says_why)
 {
 	static const char *const bad[] = {
-		"", "http", "http:", "http:/", "http://", "http:///w", "hub:80/w", "ftp://h/w",
-		"relay+http://h/w", "/w", "http://h:/w", "http://h:0/w", "http://h:65536/w",
-		"http://h:4294967376/w", "http://h:99999999999999999999/w", "http://h:8a/w",
-		"http://h:-1/w", "http://h: 80/w", "http://h:80:80/w", "http://h w/w",
-		"http://h\n/w", "http://h%41/w", "http://\xc3\xa9/w", "http://[::1/w",
-		"http://[]/w", "http://[::1]x/w", "http://[fe80::1%25eth0]/w", "http://[host]/w",
-		"http://h/w/", "http://h/a/b", "http://h//w", "http://h/.w", "http://h/-w",
-		"http://h/..", "http://h/a b", "http://h/a%20b", "http://h/\xc3\xa9",
-		"http://h/w\n", " http://h/w", "http://h\\w",
+		"",
+		"http",
+		"http:",
+		"http:/",
+		"http://",
+		"http:///w",
+		"hub:80/w",
+		"ftp://h/w",
+		"relay+http://h/w",
+		"/w",
+		"http://h:/w",
+		"http://h:0/w",
+		"http://h:65536/w",
+		"http://h:4294967376/w",
+		"http://h:99999999999999999999/w",
+		"http://h:8a/w",
+		"http://h:-1/w",
+		"http://h: 80/w",
+		"http://h:80:80/w",
+		"http://h w/w",
+		"http://h\n/w",
+		"http://h%41/w",
+		"http://\xc3\xa9/w",
+		"http://[::1/w",
+		"http://[]/w",
+		"http://[::1]x/w",
+		"http://[fe80::1%25eth0]/w",
+		"http://[host]/w",
+		"http://h/w/",
+		"http://h/a/b",
+		"http://h//w",
+		"http://h/.w",
+		"http://h/-w",
+		"http://h/..",
+		"http://h/a b",
+		"http://h/a%20b",
+		"http://h/\xc3\xa9",
+		"http://h/w\n",
+		" http://h/w",
+		"http://h\\w",
 	};
 	struct ws_url u = { .host = "kept" };
 
@@ -83,8 +114,14 @@ Test(url, refuses_everything_else_with_one_line_that_says_why)
 Test(url, X2_refuses_credentials_queries_and_fragments)
 {
 	static const char *const bad[] = {
-		"http://user:secret@h/w", "http://token@h/w", "http://@h/w",
-		"http://h/w?token=x", "http://h?x", "http://h/w#x", "http://h#", "http://h/w?",
+		"http://user:secret@h/w",
+		"http://token@h/w",
+		"http://@h/w",
+		"http://h/w?token=x",
+		"http://h?x",
+		"http://h/w#x",
+		"http://h#",
+		"http://h/w?",
 	};
 	struct ws_url u;
 
@@ -127,7 +164,8 @@ Test(workspace, name_is_1_to_64_of_the_allowed_characters)
 		char two[] = { 'a', (char)c };
 		bool ok = c && c < 128 &&
 			  strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				 "0123456789._-", c);
+				 "0123456789._-",
+				 c);
 
 		cr_expect_eq(workspace_name_ok(two, 2), ok, "byte %d", c);
 		cr_expect_eq(workspace_name_ok(two + 1, 1), ok && c != '.' && c != '-', "%d", c);
@@ -149,7 +187,8 @@ Test(percent, every_byte_comes_back_and_only_safe_ones_stay)
 	for (size_t i = 0; i < out.len; i++) {
 		escaped += out.data[i] == '%';
 		cr_expect(strchr("0123456789abcdefghijklmnopqrstuvwxyz"
-				 "ABCDEFGHIJKLMNOPQRSTUVWXYZ._~/-%", out.data[i]));
+				 "ABCDEFGHIJKLMNOPQRSTUVWXYZ._~/-%",
+				 out.data[i]));
 	}
 	cr_expect_eq(escaped, 256 - 67);
 	cr_assert_eq(percent_decode((char *)out.data, out.len), 256);

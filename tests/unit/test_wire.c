@@ -47,22 +47,16 @@ static int span_exact(const void *data, size_t n)
 	return span;
 }
 
-#define SPAN(...)                                                                           \
-	span_exact((const unsigned char[]){ __VA_ARGS__ },                                  \
+#define SPAN(...)                                          \
+	span_exact((const unsigned char[]){ __VA_ARGS__ }, \
 		   sizeof((const unsigned char[]){ __VA_ARGS__ }))
 
 /* One field of every kind that is allowed, 12 of them. */
 static const unsigned char every_kind[] = {
-	0x9c,
-	0x07, 0xe0, 0xc0, 0xc2,
-	0xa3, 'a', 'b', 'c',
-	0xc4, 2, 1, 2,
-	0xc5, 0, 1, 9,
-	0xc6, 0, 0, 0, 1, 9,
-	0xcb, 0, 0, 0, 0, 0, 0, 0, 0,
-	0xcf, 1, 2, 3, 4, 5, 6, 7, 8,
-	0xd3, 0xff, 2, 3, 4, 5, 6, 7, 8,
-	0xda, 0, 2, 'h', 'i',
+	0x9c, 0x07, 0xe0, 0xc0, 0xc2, 0xa3, 'a', 'b', 'c',  0xc4, 2, 1,   2,   0xc5,
+	0,    1,    9,    0xc6, 0,    0,    0,   1,   9,    0xcb, 0, 0,   0,   0,
+	0,    0,    0,    0,    0xcf, 1,    2,   3,   4,    5,    6, 7,   8,   0xd3,
+	0xff, 2,    3,    4,    5,    6,    7,   8,   0xda, 0,    2, 'h', 'i',
 };
 
 Test(wire, span_is_the_length_of_a_record_with_every_kind_of_field)
