@@ -37,14 +37,11 @@ const struct verb cli_verbs[] = {
 	  CLI_STATE | CLI_TOKEN | CLI_JSON },
 	{ "flush", verb_flush, "DIR [--timeout S]", "wait until everything written is durable",
 	  CLI_STATE | CLI_JSON },
-	{ "status", verb_status, "DIR", "what the daemon of DIR is doing",
-	  CLI_STATE | CLI_JSON },
-	{ "log", verb_log, "URL", "the versions of a workspace",
-	  CLI_TOKEN | CLI_JSON },
+	{ "status", verb_status, "DIR", "what the daemon of DIR is doing", CLI_STATE | CLI_JSON },
+	{ "log", verb_log, "URL", "the versions of a workspace", CLI_TOKEN | CLI_JSON },
 	{ "doctor", verb_doctor, "[DIR]", "check limits, file system, io_uring, hub",
 	  CLI_STATE | CLI_TOKEN | CLI_JSON },
-	{ "serve", verb_serve, "[--data DIR] [--listen ADDR]", "run a hub",
-	  0 },
+	{ "serve", verb_serve, "[--data DIR] [--listen ADDR]", "run a hub", 0 },
 	{ NULL, NULL, NULL, NULL, 0 },
 };
 

@@ -67,14 +67,16 @@ static int ack_write_applied(struct flight *f, struct sent *sent)
 /* Remember what the remote has there, in a row that differs from anything on disk. */
 static int ack_write_conflict(struct sync *s, const struct sent *sent)
 {
-	struct index_row row = { .type = (uint8_t)sent->outcome->type, .mode = UINT32_MAX,
+	struct index_row row = { .type = (uint8_t)sent->outcome->type,
+				 .mode = UINT32_MAX,
 				 .rev = sent->outcome->rev };
 
 	if (!sent->outcome->rev || sent->theirs)
 		return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
 	if (row.type == ENTRY_DIR)
 		row.child = sent->row.type == ENTRY_DIR && sent->row.child ?
-				    sent->row.child : index_new_dir(s->index);
+				    sent->row.child :
+				    index_new_dir(s->index);
 	return index_put(s->index, sent->dir_id, sent->name, sent->name_len, &row, NULL, 0);
 }
 
@@ -82,8 +84,11 @@ static int ack_write_conflict(struct sync *s, const struct sent *sent)
 static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
-	struct dir *d = sent->item ? tree_by_serial(s->tree, f->dirs[sent->item->dir].serial) : NULL;
-	struct index_row row = { .type = ENTRY_DIR, .flags = INDEX_UNCONFIRMED, .mode = UINT32_MAX };
+	struct dir *d = sent->item ? tree_by_serial(s->tree, f->dirs[sent->item->dir].serial) :
+				     NULL;
+	struct index_row row = { .type = ENTRY_DIR,
+				 .flags = INDEX_UNCONFIRMED,
+				 .mode = UINT32_MAX };
 
 	if (!d || !d->parent)
 		return 0;
@@ -94,8 +99,8 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 /* Contents are deleted before their directory, so an empty one here held nothing else of ours. */
 static int ack_write_not_empty(struct sync *s, struct sent *sent)
 {
-	sent->theirs = sent->deletion && (sent->row.type != ENTRY_DIR ||
-					  index_dir_empty(s->index, sent->row.child));
+	sent->theirs = sent->deletion &&
+		       (sent->row.type != ENTRY_DIR || index_dir_empty(s->index, sent->row.child));
 	if (!sent->theirs)
 		return 0;
 	return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
@@ -266,8 +271,10 @@ void ack_no_index(struct flight *f)
 	struct sync *s = f->sync;
 
 	s->quiet_until_ns = clock_ns() + SYNC_RETRY_NS;
-	sync_trouble(s, -ENOSPC, "the index in %s cannot be written (is the disk full?): nothing is "
-		     "sent until it can", s->conf.state);
+	sync_trouble(s, -ENOSPC,
+		     "the index in %s cannot be written (is the disk full?): nothing is "
+		     "sent until it can",
+		     s->conf.state);
 	if (s->conf.once)
 		s->fatal = -ENOSPC;
 	ack_all_back(f, 0);
@@ -340,7 +347,8 @@ static bool ack_shrink(struct sync *s, const struct flight *f, bool bytes)
 		return false;
 	s->batch_files = MAX(1, MIN(s->batch_files, f->job.n_items) / 2);
 	if (bytes)
-		s->batch_bytes = MAX(64u << 10, MIN(s->batch_bytes, atomic_load(&f->body.used)) / 2);
+		s->batch_bytes =
+			MAX(64u << 10, MIN(s->batch_bytes, atomic_load(&f->body.used)) / 2);
 	return true;
 }
 

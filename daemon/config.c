@@ -70,18 +70,20 @@ int config_root(const char *dir, bool allow_home, char out[PATH_MAX], char why[5
 	int fd;
 
 	if (!realpath(dir, out))
-		return refuse(why, -errno, dir, errno == ENOENT ? "there is no such directory" :
-			      err_str(errno));
+		return refuse(why, -errno, dir,
+			      errno == ENOENT ? "there is no such directory" : err_str(errno));
 	if (stat(out, &st))
 		return refuse(why, -errno, dir, err_str(errno));
 	if (!S_ISDIR(st.st_mode))
 		return refuse(why, -ENOTDIR, dir, "not a directory; name the directory to keep");
 	if (!strcmp(out, "/"))
-		return refuse(why, -EINVAL, dir, "the root of the file system is refused; name a "
+		return refuse(why, -EINVAL, dir,
+			      "the root of the file system is refused; name a "
 			      "directory below it");
 	if (home && !allow_home && realpath(home, real_home) && !strcmp(real_home, out) &&
 	    !is_mount_point(out))
-		return refuse(why, -EINVAL, dir, "this is the home directory; say --allow-home if "
+		return refuse(why, -EINVAL, dir,
+			      "this is the home directory; say --allow-home if "
 			      "you mean it");
 	fd = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* Readable alone gives names that nobody can open. */
@@ -90,8 +92,10 @@ int config_root(const char *dir, bool allow_home, char out[PATH_MAX], char why[5
 
 		if (fd >= 0)
 			close(fd);
-		return refuse(why, err, dir, err == -EACCES ? "cannot be read: permission denied; run "
-			      "as its owner, or give read and search permission" : err_str(err));
+		return refuse(why, err, dir,
+			      err == -EACCES ? "cannot be read: permission denied; run "
+					       "as its owner, or give read and search permission" :
+					       err_str(err));
 	}
 	close(fd);
 	return 0;
@@ -157,9 +161,9 @@ static int resolve(const char *path, char out[PATH_MAX])
 
 	if (!path[0])
 		return -ENOENT;
-	if (path[0] == '/' ? snprintf(head, sizeof(head), "%s", path) >= PATH_MAX :
-			     !getcwd(head, sizeof(head)) ||
-			     strlen(head) + strlen(path) + 2 > sizeof(head))
+	if (path[0] == '/' ?
+		    snprintf(head, sizeof(head), "%s", path) >= PATH_MAX :
+		    !getcwd(head, sizeof(head)) || strlen(head) + strlen(path) + 2 > sizeof(head))
 		return -ENAMETOOLONG;
 	if (path[0] != '/')
 		strcat(strcat(head, "/"), path);
@@ -192,20 +196,24 @@ static int state_make(const char *root, const char *state, char why[512])
 	int err = io_mkdirs(state, 0700);
 
 	if (err)
-		return refuse(why, err, state, "the state directory cannot be made; choose another "
+		return refuse(why, err, state,
+			      "the state directory cannot be made; choose another "
 			      "with --state");
 	if (stat(state, &st) || (st.st_uid != geteuid() && geteuid() != 0))
-		return refuse(why, -EACCES, state, "the state directory belongs to another user; "
+		return refuse(why, -EACCES, state,
+			      "the state directory belongs to another user; "
 			      "choose another with --state");
 	snprintf(path, sizeof(path), "%s/root", state);
 	if (!io_read_file(AT_FDCWD, path, PATH_MAX, &of, NULL) && strcmp(of, root)) {
-		snprintf(why, 512, "%.200s: this is the state of %.200s; choose another with --state",
-			 state, of);
+		snprintf(why, 512,
+			 "%.200s: this is the state of %.200s; choose another with --state", state,
+			 of);
 		return -EINVAL;
 	}
 	err = io_replace_file(AT_FDCWD, path, root, strlen(root), 0600);
 	if (err)
-		return refuse(why, err, state, "the state directory cannot be written; choose another "
+		return refuse(why, err, state,
+			      "the state directory cannot be written; choose another "
 			      "with --state");
 	return 0;
 }
@@ -219,17 +227,20 @@ int config_state(const char *root, const char *override, bool create, char out[P
 
 	if (override)
 		err = (size_t)snprintf(wanted, sizeof(wanted), "%s", override) >= sizeof(wanted) ?
-			      -ENAMETOOLONG : 0;
+			      -ENAMETOOLONG :
+			      0;
 	else
 		err = state_default(root, wanted, sizeof(wanted));
 	if (err)
-		return refuse(why, err, root, "no place for state: set HOME or XDG_STATE_HOME, or "
+		return refuse(why, err, root,
+			      "no place for state: set HOME or XDG_STATE_HOME, or "
 			      "say --state DIR");
 	err = resolve(wanted, out);
 	if (err)
 		return refuse(why, err, wanted, err_str(err));
 	if (!strncmp(out, root, n) && (out[n] == '/' || !out[n]))
-		return refuse(why, -EINVAL, out, "the state directory may not lie inside the watched "
+		return refuse(why, -EINVAL, out,
+			      "the state directory may not lie inside the watched "
 			      "tree; choose another with --state");
 	return create ? state_make(root, out, why) : 0;
 }

@@ -14,24 +14,24 @@
 
 /** struct sync_config - everything a sync needs to know; texts are borrowed for its life. */
 struct sync_config {
-	char root[PATH_MAX];       /* absolute, no symlinks */
-	char state[PATH_MAX];      /* absolute, exists, 0700 */
+	char root[PATH_MAX];  /* absolute, no symlinks */
+	char state[PATH_MAX]; /* absolute, exists, 0700 */
 	struct ws_url url;
 	const char *token_file;
 	const char *token;
 	bool insecure;
-	unsigned jobs;             /* connections */
+	unsigned jobs; /* connections */
 	enum reader_engine engine;
 	uint64_t quiet_ns;
 	uint64_t max_delay_ns;
 	uint64_t drain_ns;
 	size_t batch_files;
 	size_t batch_bytes;
-	size_t memory_bytes;       /* the budget dirty set and tree are cut from */
-	bool create;               /* create the workspace elsewhere than on loopback */
-	bool embedded;             /* the hub is in this process, its data in the state directory */
-	bool overwrite;            /* push: on top of what another writer changed */
-	bool once;                 /* push: walk, send, end; no watching */
+	size_t memory_bytes; /* the budget dirty set and tree are cut from */
+	bool create;         /* create the workspace elsewhere than on loopback */
+	bool embedded;       /* the hub is in this process, its data in the state directory */
+	bool overwrite;      /* push: on top of what another writer changed */
+	bool once;           /* push: walk, send, end; no watching */
 };
 
 /** sync_config_init() - the defaults of the interface. */

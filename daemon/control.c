@@ -64,8 +64,7 @@ static int control_watch(struct control *c, int op, int fd, uint32_t events, voi
 
 int control_open(const char *state_dir,
 		 void (*request)(void *ctx, struct control_client *c, json_t *rq),
-		 void (*gone)(void *ctx, struct control_client *c), void *ctx,
-		 struct control **ret)
+		 void (*gone)(void *ctx, struct control_client *c), void *ctx, struct control **ret)
 {
 	struct control *c = calloc(1, sizeof(*c));
 	struct sockaddr_un addr;
@@ -203,8 +202,9 @@ static bool client_write(struct control_client *cl)
 		memmove(cl->out.data, cl->out.data + at, cl->out.len - at);
 	cl->out.len -= at;
 	/* A request that came before this answer makes no event of its own. */
-	return !control_watch(cl->control, EPOLL_CTL_MOD, cl->fd, EPOLLIN | EPOLLRDHUP |
-			      (cl->out.len || client_waiting(cl) ? EPOLLOUT : 0), cl);
+	return !control_watch(
+		cl->control, EPOLL_CTL_MOD, cl->fd,
+		EPOLLIN | EPOLLRDHUP | (cl->out.len || client_waiting(cl) ? EPOLLOUT : 0), cl);
 }
 
 /* One request at a time: the next line waits until the answer to the first was taken. */
@@ -298,7 +298,8 @@ static int ask_connect(const char *state_dir, uint64_t timeout_ms)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		int err = errno == ENOENT || errno == ECONNREFUSED ? -ESRCH :
-			  errno == EAGAIN ? -ETIMEDOUT : -errno;
+			  errno == EAGAIN                          ? -ETIMEDOUT :
+								     -errno;
 
 		close(fd);
 		return err;
@@ -338,7 +339,8 @@ static int ask_receive(int fd, uint64_t timeout_ms, json_t **ret)
 		else if (poll(&p, 1, until ? (int)((until - now) / NSEC_PER_MSEC + 1) : -1) > 0) {
 			n = recv(fd, part, sizeof(part), 0);
 			err = !n || (n < 0 && errno == ECONNRESET) ? -ESRCH :
-			      n < 0 ? -errno : buf_append(&in, part, (size_t)n);
+			      n < 0                                ? -errno :
+								     buf_append(&in, part, (size_t)n);
 		}
 	}
 	if (!err)

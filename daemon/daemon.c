@@ -84,6 +84,7 @@ static json_t *daemon_status(struct daemon *d)
 {
 	const struct sync_health *h = &d->health;
 	json_t *unstable, *special, *unreadable;
+	/* clang-format off */
 	json_t *st = json_pack(
 		"{s:b,s:s,s:s,s:I,s:I,s:f,s:I,s:I,s:s,s:i,s:[],s:b,s:b,s:i}",
 		"ready", h->ready, "mode", h->mode, "io", h->io,
@@ -92,14 +93,15 @@ static json_t *daemon_status(struct daemon *d)
 		"watches_limit", (json_int_t)h->watches_limit, "last_error", h->last_error,
 		"held", h->held ? 1 : 0, "unclaimed", "remote_down", h->remote_down,
 		"idle", h->idle, "pid", (int)getpid());
+	/* clang-format on */
 
 	sync_lists(d->sync, &unstable, &special, &unreadable);
 	json_object_set_new(st, "root", json_string(d->conf.root));
-	json_object_set_new(st, "remote", json_sprintf("%s/%s", d->conf.url.origin,
-						       d->conf.url.workspace));
+	json_object_set_new(st, "remote",
+			    json_sprintf("%s/%s", d->conf.url.origin, d->conf.url.workspace));
 	if (d->hub)
-		json_object_set_new(st, "hub_url", json_sprintf("%s/%s", hub_url(d->hub),
-								d->conf.url.workspace));
+		json_object_set_new(st, "hub_url",
+				    json_sprintf("%s/%s", hub_url(d->hub), d->conf.url.workspace));
 	json_object_set_new(st, "unstable", unstable);
 	json_object_set_new(st, "special", special);
 	json_object_set_new(st, "unreadable", unreadable);
@@ -116,18 +118,20 @@ static json_t *daemon_flushed(struct daemon *d, bool passed)
 
 	sync_lists(d->sync, &unstable, &special, &unreadable);
 	durable = passed && !d->health.unreadable && !d->health.held;
+	/* clang-format off */
 	ret = json_pack("{s:I,s:b,s:s,s:i}", "version", (json_int_t)d->health.version,
 			"durable", durable, "proof", d->health.mode[0] == 'i' ? "events" : "walk",
 			"held", d->health.held ? 1 : 0);
+	/* clang-format on */
 	json_object_set_new(ret, "unreadable", json_copy(unreadable));
 	json_array_extend(special, unreadable);
 	json_decref(unreadable);
 	json_object_set_new(ret, "unstable", unstable);
 	json_object_set_new(ret, "skipped", special);
 	if (!passed)
-		json_object_set_new(ret, "error", json_string(d->health.last_error[0] ?
-							      d->health.last_error :
-							      "the deadline passed"));
+		json_object_set_new(ret, "error",
+				    json_string(d->health.last_error[0] ? d->health.last_error :
+									  "the deadline passed"));
 	return ret;
 }
 
@@ -171,8 +175,8 @@ static void daemon_flush(struct daemon *d, struct control_client *client, json_t
 		sync_barrier(d->sync, &f->barrier);
 		return;
 	}
-	control_answer(client, json_pack("{s:s,s:s}", "code", "busy", "error",
-					 "too many flushes at once"));
+	control_answer(client,
+		       json_pack("{s:s,s:s}", "code", "busy", "error", "too many flushes at once"));
 }
 
 static void daemon_request(void *ctx, struct control_client *client, json_t *rq)
@@ -186,7 +190,8 @@ static void daemon_request(void *ctx, struct control_client *client, json_t *rq)
 		daemon_flush(d, client, rq);
 	else
 		control_answer(client, json_pack("{s:s,s:s}", "code", "unknown", "error",
-						 "unknown command: this daemon knows status and flush"));
+						 "unknown command: this daemon knows status and "
+						 "flush"));
 }
 
 static void daemon_gone(void *ctx, struct control_client *client)
@@ -227,8 +232,10 @@ static void daemon_publish_token(struct daemon *d)
 	if (config_hub_token_path(hub_url(d->hub), true, path) ||
 	    io_replace_file(AT_FDCWD, path, token, strlen(token), 0600)) {
 		path[0] = '\0';
-		log_warn("daemon", "the embedded hub's token could not be published; use "
-			 "--token-file %s/hub/admin.token", d->conf.state);
+		log_warn("daemon",
+			 "the embedded hub's token could not be published; use "
+			 "--token-file %s/hub/admin.token",
+			 d->conf.state);
 	}
 }
 
@@ -351,7 +358,8 @@ static void daemon_tell_ready(struct daemon *d)
 	if (!d->health.pushed)
 		log_warn("daemon", "ready without the hub: %s", d->health.last_error);
 	else
-		log_info("daemon", "%s is in step with %s/%s (version %llu, %llu directories, io %s)",
+		log_info("daemon",
+			 "%s is in step with %s/%s (version %llu, %llu directories, io %s)",
 			 d->conf.root, d->conf.url.origin, d->conf.url.workspace,
 			 (unsigned long long)d->health.version,
 			 (unsigned long long)d->health.watches, d->health.io);
@@ -403,17 +411,20 @@ static int daemon_report(struct daemon *d, int err)
 
 	live_close(d->live);
 	d->live = NULL;
-	log_info("daemon", "%.1f s: %llu events, %llu cycles, %llu files and %llu deletions sent in "
-		 "%llu requests, %llu bytes, %llu retries, version %llu", seconds,
-		 (unsigned long long)h->counters.events, (unsigned long long)h->counters.cycles,
-		 (unsigned long long)h->counters.files_sent,
+	log_info("daemon",
+		 "%.1f s: %llu events, %llu cycles, %llu files and %llu deletions sent in "
+		 "%llu requests, %llu bytes, %llu retries, version %llu",
+		 seconds, (unsigned long long)h->counters.events,
+		 (unsigned long long)h->counters.cycles, (unsigned long long)h->counters.files_sent,
 		 (unsigned long long)h->counters.deletes_sent,
 		 (unsigned long long)h->counters.requests,
 		 (unsigned long long)h->counters.bytes_sent,
 		 (unsigned long long)h->counters.retries, (unsigned long long)h->version);
 	if (err == -SP_EPENDING)
-		log_warn("daemon", "%llu paths are not durable yet%s%s; they are found again at the "
-			 "next start", (unsigned long long)(h->dirty + h->unreadable),
+		log_warn("daemon",
+			 "%llu paths are not durable yet%s%s; they are found again at the "
+			 "next start",
+			 (unsigned long long)(h->dirty + h->unreadable),
 			 h->last_error[0] ? ": " : "", h->last_error);
 	else if (!err)
 		log_info("daemon", "everything is durable");
@@ -472,8 +483,8 @@ int daemon_push(const struct daemon_options *opt, struct push_result *ret)
 		json_decref(unstable);
 		ret->version = d.health.version;
 		if (err)
-			snprintf(d.why, sizeof(d.why), "%s", d.health.last_error[0] ?
-				 d.health.last_error : err_str(err));
+			snprintf(d.why, sizeof(d.why), "%s",
+				 d.health.last_error[0] ? d.health.last_error : err_str(err));
 		else if (json_array_size(ret->failed))
 			err = -SP_EPARTIAL;
 	}

@@ -10,9 +10,9 @@
 
 struct daemon_options {
 	struct sync_config sync;
-	bool embedded_hub;      /* no --to: a hub in the state directory */
-	const char *http;       /* address for /metrics, /livez, /readyz; or NULL */
-	bool live;              /* a live view on the terminal */
+	bool embedded_hub; /* no --to: a hub in the state directory */
+	const char *http;  /* address for /metrics, /livez, /readyz; or NULL */
+	bool live;         /* a live view on the terminal */
 };
 
 /**

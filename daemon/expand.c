@@ -73,8 +73,7 @@ static bool expand_delete_row(struct flight *f, struct read_item *item, const st
  * Delete what is known below @dir_id, deepest first. Depth is bounded by the length of a path.
  * Return: false when the commit is full: the rest comes with the next one.
  */
-static bool expand_below(struct flight *f, struct read_item *item, struct spot *at,
-			 uint64_t dir_id)
+static bool expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id)
 {
 	char name[PATH_NAME_MAX + 1];
 	struct index_row row;
@@ -110,8 +109,8 @@ static struct dir *expand_dir(struct flight *f, const struct read_item *item)
 static bool expand_stale(const struct flight *f, const struct read_item *item)
 {
 	struct index_row row;
-	bool has = !index_get(f->sync->index, f->dirs[item->dir].id, item->name, item->name_len,
-			      &row);
+	bool has =
+		!index_get(f->sync->index, f->dirs[item->dir].id, item->name, item->name_len, &row);
 
 	return has != item->has_known || (has && !index_row_same(&row, &item->known));
 }
@@ -119,7 +118,8 @@ static bool expand_stale(const struct flight *f, const struct read_item *item)
 static const char *expand_reason(const struct read_item *item)
 {
 	if (item->result != READ_SPECIAL)
-		return item->err == -SP_ETOOBIG ? "larger than spate can store" : err_str(item->err);
+		return item->err == -SP_ETOOBIG ? "larger than spate can store" :
+						  err_str(item->err);
 	switch (item->st.mode & S_IFMT) {
 	case S_IFIFO:
 		return "a FIFO";
@@ -211,8 +211,10 @@ static void expand_anchor(struct flight *f, const struct dir *d)
 		if (!index_get(ix, d->parent->id, d->name, d->name_len, &row) &&
 		    row.type == ENTRY_DIR)
 			return;
-		row = (struct index_row){ .type = ENTRY_DIR, .flags = INDEX_UNCONFIRMED,
-					  .mode = UINT32_MAX, .child = d->id };
+		row = (struct index_row){ .type = ENTRY_DIR,
+					  .flags = INDEX_UNCONFIRMED,
+					  .mode = UINT32_MAX,
+					  .child = d->id };
 		expand_put(f, d->parent->id, d->name, d->name_len, &row, NULL, 0);
 	}
 }

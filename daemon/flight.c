@@ -227,7 +227,8 @@ static int flight_add_dir(struct flight *f, uint64_t serial, size_t *paths_used)
 	if (*paths_used + (size_t)len + 1 > FLIGHT_PATH_BYTES)
 		return -ENOSPC;
 	memcpy(f->paths + *paths_used, path, (size_t)len + 1);
-	f->dirs[n] = (struct flight_dir){ .serial = serial, .id = d->id,
+	f->dirs[n] = (struct flight_dir){ .serial = serial,
+					  .id = d->id,
 					  .path = f->paths + *paths_used };
 	f->job.dirs[n] = (struct read_dir){ .path = f->dirs[n].path, .ident = d->ident };
 	f->job.n_dirs++;

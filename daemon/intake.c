@@ -102,8 +102,7 @@ static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
 	struct sync *s = ctx;
 	struct index_row row;
 
-	if (index_get(s->index, dir->id, e->name, e->name_len, &row) ||
-	    plan_differs(&row, &e->st))
+	if (index_get(s->index, dir->id, e->name, e->name_len, &row) || plan_differs(&row, &e->st))
 		return true;
 	if (row.type != ENTRY_DIR)
 		s->totals.existing++;
@@ -133,8 +132,8 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 			i++;
 		if (i == page->n && !page->last)
 			return;
-		if (i == page->n || name_cmp(page->entries[i].name, page->entries[i].name_len, name,
-					     (size_t)len)) {
+		if (i == page->n ||
+		    name_cmp(page->entries[i].name, page->entries[i].name_len, name, (size_t)len)) {
 			/* Without room for all of them the rest comes with another listing. */
 			if (!coalesce_has_room(s->dirty, 1)) {
 				intake_relist(s, dir);
@@ -191,8 +190,10 @@ static void op_root_lost(void *ctx, const char *why)
 	if (s->held)
 		return;
 	s->held = true;
-	sync_trouble(s, -SP_EMOVED, "%s was %s: nothing is sent or deleted any more; "
-		     "restart spate when it is back", s->conf.root, why);
+	sync_trouble(s, -SP_EMOVED,
+		     "%s was %s: nothing is sent or deleted any more; "
+		     "restart spate when it is back",
+		     s->conf.root, why);
 }
 
 /* A directory that cannot be looked into is named by its own serial and no name. */
@@ -299,7 +300,8 @@ static int intake_add_watch(struct sync *s, struct dir *d, int fd)
 	if (d->wd >= SYNC_WD_NONE)
 		return d->wd;
 	if (!s->unwatched++)
-		sync_trouble(s, -ENOSPC, "watch budget: the limit of inotify watches is reached; what is "
+		sync_trouble(s, -ENOSPC,
+			     "watch budget: the limit of inotify watches is reached; what is "
 			     "not watched is polled every %d s; raise fs.inotify.max_user_watches",
 			     (int)(SYNC_POLL_NS / NSEC_PER_SEC));
 	return s->next_wd++;

@@ -37,9 +37,13 @@ void live_show(struct live *l, const struct sync_health *h)
 	if (!l || now - l->last_ns < LIVE_NS)
 		return;
 	s = l->last_ns ? (double)(now - l->last_ns) / 1e9 : 1;
-	fprintf(stderr, "\r\033[K%s v%llu  %llu dirty  %.0f events/s  %.0f files/s  %.1f MB/s  "
+	fprintf(stderr,
+		"\r\033[K%s v%llu  %llu dirty  %.0f events/s  %.0f files/s  %.1f MB/s  "
 		"lag %.0f ms  %llu requests%s%.60s",
-		h->held ? "held" : h->remote_down ? "hub down" : h->idle ? "in step" : "syncing",
+		h->held        ? "held" :
+		h->remote_down ? "hub down" :
+		h->idle        ? "in step" :
+				 "syncing",
 		(unsigned long long)h->version, (unsigned long long)h->dirty,
 		(double)(h->counters.events - l->events) / s,
 		(double)(h->counters.files_sent - l->files) / s,

@@ -60,31 +60,52 @@ static int metrics_render(struct buf *out, const struct sync_health *h,
 			  const struct histogram *commit_seconds)
 {
 	_Atomic uint64_t values[] = {
-		h->counters.events, h->counters.overflows, h->counters.rescans,
-		h->counters.ring_depth, h->dirty, h->counters.cycles, h->counters.commits,
-		h->counters.files_read, h->counters.hashed_bytes, h->counters.files_sent,
-		h->counters.deletes_sent, h->counters.bytes_sent, h->counters.requests,
-		h->counters.bulk_requests, h->counters.retries, h->counters.conflicts,
-		h->counters.torn, h->counters.skipped, h->watches, h->watches_limit, h->version,
-		h->ready, h->remote_down,
+		h->counters.events,
+		h->counters.overflows,
+		h->counters.rescans,
+		h->counters.ring_depth,
+		h->dirty,
+		h->counters.cycles,
+		h->counters.commits,
+		h->counters.files_read,
+		h->counters.hashed_bytes,
+		h->counters.files_sent,
+		h->counters.deletes_sent,
+		h->counters.bytes_sent,
+		h->counters.requests,
+		h->counters.bulk_requests,
+		h->counters.retries,
+		h->counters.conflicts,
+		h->counters.torn,
+		h->counters.skipped,
+		h->watches,
+		h->watches_limit,
+		h->version,
+		h->ready,
+		h->remote_down,
 	};
 	int err = counter_render(out, descs, values, sizeof(descs) / sizeof(descs[0]));
 
 	_Static_assert(sizeof(values) / sizeof(values[0]) == sizeof(descs) / sizeof(descs[0]),
 		       "one value for each description");
 	if (!err)
-		err = buf_printf(out, "# HELP spate_unsynced_age_seconds age of the oldest change "
+		err = buf_printf(out,
+				 "# HELP spate_unsynced_age_seconds age of the oldest change "
 				 "that is not durable\n# TYPE spate_unsynced_age_seconds gauge\n"
-				 "spate_unsynced_age_seconds %.6f\n", h->unsynced_age_s);
+				 "spate_unsynced_age_seconds %.6f\n",
+				 h->unsynced_age_s);
 	if (!err)
 		err = histogram_render(out, "spate_commit_duration_seconds",
 				       "from sending a commit to its acknowledgement",
 				       commit_seconds);
 	if (!err)
-		err = buf_printf(out, "# HELP spate_io_engine the engine that reads files\n"
+		err = buf_printf(out,
+				 "# HELP spate_io_engine the engine that reads files\n"
 				 "# TYPE spate_io_engine gauge\nspate_io_engine{engine=\"%s\"} 1\n"
-				 "# HELP spate_build_info this build\n# TYPE spate_build_info gauge\n"
-				 "spate_build_info{version=\"" SPATE_VERSION "\"} 1\n", h->io);
+				 "# HELP spate_build_info this build\n# TYPE spate_build_info "
+				 "gauge\n"
+				 "spate_build_info{version=\"" SPATE_VERSION "\"} 1\n",
+				 h->io);
 	return err;
 }
 
@@ -114,8 +135,8 @@ static enum MHD_Result metrics_reply(struct MHD_Connection *conn, unsigned statu
 				     const void *data, size_t n)
 {
 	/* The const is lost in the API; with MUST_COPY nothing is written. */
-	struct MHD_Response *r = MHD_create_response_from_buffer(n, (void *)(uintptr_t)data,
-								 MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(n, (void *)(uintptr_t)data, MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result ret;
 
 	if (!r)
@@ -143,7 +164,8 @@ static enum MHD_Result metrics_handle(void *cls, struct MHD_Connection *conn, co
 		return metrics_reply(conn, 200, "text/plain", "ok\n", 3);
 	pthread_mutex_lock(&m->lock);
 	if (!strcmp(url, "/metrics"))
-		ret = metrics_reply(conn, 200, "text/plain; version=0.0.4", m->text.data, m->text.len);
+		ret = metrics_reply(conn, 200, "text/plain; version=0.0.4", m->text.data,
+				    m->text.len);
 	else if (!strcmp(url, "/readyz"))
 		ret = m->ready ? metrics_reply(conn, 200, "text/plain", "ready\n", 6) :
 				 metrics_reply(conn, 503, "text/plain", "not ready\n", 10);

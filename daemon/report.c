@@ -13,8 +13,10 @@
 /* Both limits count; the lower one is met first. */
 uint64_t report_watches_limit(void)
 {
-	static const char *const files[] = { "/proc/sys/fs/inotify/max_user_watches",
-					     "/proc/sys/user/max_inotify_watches" };
+	static const char *const files[] = { "/proc/sys/fs/inotify/max_user_watches", "/proc/sys/"
+										      "user/"
+										      "max_inotify_"
+										      "watches" };
 	uint64_t limit = UINT64_MAX;
 
 	for (size_t i = 0; i < 2; i++) {
@@ -80,11 +82,11 @@ void sync_health(struct sync *s, struct sync_health *ret)
 	ret->remote_down = pool_error[0] || !s->remote_known;
 	ret->pushed = s->first_known && barrier_passed(&s->barrier, s->first_epoch);
 	ret->scanned = s->walked;
-	ret->unreadable = skips_count(s->skips, SKIP_UNREADABLE) +
-			  skips_count(s->skips, SKIP_REFUSED);
+	ret->unreadable =
+		skips_count(s->skips, SKIP_UNREADABLE) + skips_count(s->skips, SKIP_REFUSED);
 	ret->ready = s->walked && !s->held && (ret->pushed || (pool_error[0] != '\0'));
-	ret->idle = s->walked && s->remote_known && !s->state_asked && !ret->dirty && !flight_any(s) &&
-		    !ladder_busy(s->ladder) && (!s->ring || !ring_depth(s->ring));
+	ret->idle = s->walked && s->remote_known && !s->state_asked && !ret->dirty &&
+		    !flight_any(s) && !ladder_busy(s->ladder) && (!s->ring || !ring_depth(s->ring));
 	if (oldest)
 		ret->unsynced_age_s = (double)(clock_ns() - oldest) / 1e9;
 	memcpy(ret->last_error, s->last_error[0] ? s->last_error : pool_error,

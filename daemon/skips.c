@@ -151,8 +151,8 @@ json_t *skips_list(const struct skips *s, enum skip_kind kind, size_t max)
 		if (json_array_size(out) >= max)
 			break;
 		json_array_append_new(out, json_pack("{s:o,s:s}", "path",
-						     json_path(k->path, strlen(k->path)),
-						     "reason", k->reason));
+						     json_path(k->path, strlen(k->path)), "reason",
+						     k->reason));
 	}
 	return out;
 }

@@ -37,16 +37,16 @@ static void sync_remake_cookies(struct sync *s);
 int sync_step(struct sync *s, int timeout_ms)
 {
 	sync_wait(s, timeout_ms);
-	intake_events(s);      /* ring → ladder → dirty paths, directories to visit */
+	intake_events(s); /* ring → ladder → dirty paths, directories to visit */
 	sync_remake_cookies(s);
-	intake_pages(s);       /* listings → ladder → dirty paths, directories to visit */
-	sync_remote_state(s);  /* is the index about the workspace that is there? */
-	flight_progress(s);    /* acknowledged → index; read → plan → request */
+	intake_pages(s);      /* listings → ladder → dirty paths, directories to visit */
+	sync_remote_state(s); /* is the index about the workspace that is there? */
+	flight_progress(s);   /* acknowledged → index; read → plan → request */
 	sync_urgency(s);
-	flight_begin(s);       /* dirty paths → batch → reader */
+	flight_begin(s); /* dirty paths → batch → reader */
 	sync_milestones(s);
 	sync_timers(s);
-	intake_visits(s);      /* directories found by all of the above: open, watch, list */
+	intake_visits(s); /* directories found by all of the above: open, watch, list */
 	return s->fatal;
 }
 
@@ -401,8 +401,9 @@ static int sync_start_watch(struct sync *s, char why[512])
 
 	s->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s->inotify_fd < 0)
-		return fail(why, -errno, errno == EMFILE ?
-			    "inotify (fs.inotify.max_user_instances is used up)" : "inotify");
+		return fail(why, -errno,
+			    errno == EMFILE ? "inotify (fs.inotify.max_user_instances is used up)" :
+					      "inotify");
 	if (mkdirat(AT_FDCWD, s->conf.state, 0700) && errno != EEXIST)
 		return fail(why, -errno, s->conf.state);
 	wd = intake_watch_cookies(s);
@@ -457,7 +458,8 @@ static int sync_start_core(struct sync *s, int cookie_wd, char why[512])
 
 	barrier_init(&s->barrier);
 	cycle_init(&s->cycle, &cycle);
-	s->dirty = coalesce_new(MAX(s->conf.memory_bytes / 1024, 2 * SCAN_PAGE_ENTRIES), &s->barrier);
+	s->dirty =
+		coalesce_new(MAX(s->conf.memory_bytes / 1024, 2 * SCAN_PAGE_ENTRIES), &s->barrier);
 	s->tree = tree_new(MAX(s->conf.memory_bytes / 64, 100000));
 	s->skips = skips_new();
 	if (s->dirty && s->tree && s->skips)
@@ -478,8 +480,10 @@ static int sync_start_flights(struct sync *s, char why[512])
 	}
 	err = reader_start(s->conf.root, s->chunks, s->conf.engine, &s->reader);
 	if (err)
-		return fail(why, err, s->conf.engine == READER_URING ?
-			    "io_uring is not to be had here (try --io threads)" : "readers");
+		return fail(why, err,
+			    s->conf.engine == READER_URING ? "io_uring is not to be had here (try "
+							     "--io threads)" :
+							     "readers");
 	err = scan_start(&s->scan);
 	return err ? fail(why, err, "scan threads") : 0;
 }
@@ -491,8 +495,8 @@ static int sync_open_index(struct sync *s, char why[512])
 	int err;
 
 	/* An embedded hub has another port at each start and is still the same one. */
-	snprintf(remote, sizeof(remote), "%s/%s", s->conf.embedded ? "embedded" :
-		 s->conf.url.origin, s->conf.url.workspace);
+	snprintf(remote, sizeof(remote), "%s/%s",
+		 s->conf.embedded ? "embedded" : s->conf.url.origin, s->conf.url.workspace);
 	err = index_open(s->conf.state, remote, &s->index, &fresh);
 	if (err)
 		return fail(why, err, "index");

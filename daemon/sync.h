@@ -22,14 +22,14 @@ struct sync_totals {
 
 /** struct sync_health - the truth about now, for status, metrics and the live view. */
 struct sync_health {
-	bool ready;        /* armed and scanned, and pushed (or the hub is down) */
-	bool scanned;      /* the first walk has ended */
-	bool pushed;       /* what it found is acknowledged */
-	bool idle;         /* nothing dirty, nothing under way */
+	bool ready;   /* armed and scanned, and pushed (or the hub is down) */
+	bool scanned; /* the first walk has ended */
+	bool pushed;  /* what it found is acknowledged */
+	bool idle;    /* nothing dirty, nothing under way */
 	bool remote_down;
-	bool held;         /* the root was lost: nothing is deleted, nothing is sent */
-	const char *mode;  /* "inotify", "hybrid", "poll" */
-	const char *io;    /* "uring", "threads" */
+	bool held;        /* the root was lost: nothing is deleted, nothing is sent */
+	const char *mode; /* "inotify", "hybrid", "poll" */
+	const char *io;   /* "uring", "threads" */
 	uint64_t version, dirty, watches, watches_limit;
 	uint64_t unreadable; /* paths unreadable or refused: not durable */
 	double unsynced_age_s;

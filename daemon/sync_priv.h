@@ -32,17 +32,17 @@
 #define SYNC_FLIGHTS 2                    /* one is read while the other is committed */
 #define SYNC_CHUNKS 4                     /* chunks of large files on their way */
 #define SYNC_COOKIES 64
-#define SYNC_WD_NONE 0x40000000           /* from here: stand-ins for directories not watched */
+#define SYNC_WD_NONE 0x40000000 /* from here: stand-ins for directories not watched */
 
 /** struct sent - one change on the wire, and what to remember when it is acknowledged. */
 struct sent {
-	struct read_item *item; /* NULL: known below a deleted directory … */
+	struct read_item *item;  /* NULL: known below a deleted directory … */
 	struct read_item *below; /* … which is this one */
-	uint64_t dir_id;        /* index key, with the name */
+	uint64_t dir_id;         /* index key, with the name */
 	const char *name;
 	uint8_t name_len;
 	bool deletion;
-	bool theirs; /* refused for good: the path is another writer's */
+	bool theirs;                   /* refused for good: the path is another writer's */
 	const struct outcome *outcome; /* NULL: applied, rev = version */
 	struct index_row row;
 };
@@ -60,16 +60,16 @@ struct flight {
 	struct sync *sync;
 	enum flight_state state;
 	struct read_job job;
-	struct flight_dir *dirs;  /* beside job.dirs */
-	char *paths;              /* of the directories: FLIGHT_PATH_BYTES */
+	struct flight_dir *dirs; /* beside job.dirs */
+	char *paths;             /* of the directories: FLIGHT_PATH_BYTES */
 	struct body body;
 	struct bulk bulk;
-	struct sent *sent;        /* one for each change of the bulk */
+	struct sent *sent; /* one for each change of the bulk */
 	size_t n_sent;
-	char *names;              /* of sent without item: FLIGHT_NAME_BYTES */
+	char *names; /* of sent without item: FLIGHT_NAME_BYTES */
 	size_t names_used;
-	bool writing;             /* the index transaction of the plan is open */
-	int index_err;            /* the first error of writing the index */
+	bool writing;  /* the index transaction of the plan is open */
+	int index_err; /* the first error of writing the index */
 	struct push push;
 	struct request request;
 	uint64_t sent_ns;
@@ -92,7 +92,7 @@ struct cookie {
 struct sync {
 	struct sync_config conf;
 	int epoll_fd;
-	int done_fd;    /* eventfd: a reader or the uploader has finished something */
+	int done_fd; /* eventfd: a reader or the uploader has finished something */
 	/* events in */
 	int inotify_fd; /* -1: a one-shot push */
 	int cookie_dir; /* descriptor of the state directory's "cookies" */
@@ -101,7 +101,7 @@ struct sync {
 	struct tree *tree;
 	struct ladder *ladder;
 	struct scan *scan;
-	int next_wd;    /* next stand-in */
+	int next_wd; /* next stand-in */
 	uint64_t unwatched;
 	uint64_t watches_limit; /* at the start */
 	uint64_t poll_at_ns;
@@ -122,10 +122,10 @@ struct sync {
 	struct request state_request;
 	bool state_asked;
 	_Atomic bool state_done;
-	bool remote_known;     /* the index was compared with the remote's state */
+	bool remote_known; /* the index was compared with the remote's state */
 	uint8_t uid[16];
 	bool uid_known;
-	uint64_t epoch, seq;   /* of commit ids */
+	uint64_t epoch, seq; /* of commit ids */
 	size_t batch_files, batch_bytes;
 	uint64_t quiet_until_ns; /* a refusing hub is left alone until then */
 	/* what is true */
@@ -133,15 +133,15 @@ struct sync {
 	uint64_t retry_at_ns;
 	struct cookie cookies[SYNC_COOKIES];
 	uint64_t last_cookie;
-	uint64_t overflows;    /* after which lost cookies were made again */
+	uint64_t overflows; /* after which lost cookies were made again */
 	uint64_t version;
-	bool walked;           /* the first walk has ended */
-	bool held;             /* the root was lost */
+	bool walked;            /* the first walk has ended */
+	bool held;              /* the root was lost */
 	struct path_ident root; /* of the first visit */
 	bool root_known;
-	uint64_t retries;      /* of the pool, when the remote's state was last compared */
-	bool first_known;      /* first_epoch is valid */
-	unsigned first_epoch;  /* closed when the first walk ended: passed = the first scan is pushed */
+	uint64_t retries;     /* of the pool, when the remote's state was last compared */
+	bool first_known;     /* first_epoch is valid */
+	unsigned first_epoch; /* closed when the first walk ended: passed = the first scan is pushed */
 	int fatal;
 	char last_error[256];
 	struct sync_totals totals;

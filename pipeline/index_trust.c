@@ -215,9 +215,11 @@ static bool walk_all(const char *dir)
 	       walk_named(txn, "meta", 0, check_meta);
 }
 
+/* Only what the walk itself brings about may end it: a Ctrl-C is for the parent, and is no damage. */
 static void verify_in_child(const char *dir, pid_t parent)
 {
-	static const int fatal[] = { SIGSEGV, SIGBUS, SIGABRT, SIGALRM, SIGTERM, SIGINT };
+	static const int fatal[] = { SIGSEGV, SIGBUS, SIGABRT, SIGALRM };
+	static const int foreign[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
 	struct rlimit none = { 0 };
 	sigset_t empty;
 	int null;
@@ -228,6 +230,8 @@ static void verify_in_child(const char *dir, pid_t parent)
 		_exit(1);
 	for (size_t i = 0; i < ARRAY_SIZE(fatal); i++)
 		signal(fatal[i], SIG_DFL);
+	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
+		signal(foreign[i], SIG_IGN);
 	sigemptyset(&empty);
 	sigprocmask(SIG_SETMASK, &empty, NULL);
 	setrlimit(RLIMIT_CORE, &none);
@@ -238,14 +242,20 @@ static void verify_in_child(const char *dir, pid_t parent)
 	_exit(walk_all(dir) ? 0 : 1);
 }
 
-static const char *verify(const char *state_dir)
+static const char *judge_end(pid_t got, int status)
 {
-	char dir[PATH_MAX];
-	pid_t parent = getpid(), child, got;
-	int status;
+	if (got < 0)
+		return "how its check ended cannot be told";
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+		return "its check was killed";
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? NULL : "it is damaged";
+}
 
-	if ((size_t)snprintf(dir, sizeof(dir), "%s/" INDEX_DIR, state_dir) >= sizeof(dir))
-		return "its path is too long";
+static const char *run_check(const char *dir)
+{
+	pid_t parent = getpid(), child, got;
+	int status = 0;
+
 	child = fork();
 	if (!child)
 		verify_in_child(dir, parent);
@@ -254,9 +264,24 @@ static const char *verify(const char *state_dir)
 	do {
 		got = waitpid(child, &status, 0);
 	} while (got < 0 && errno == EINTR);
-	if (got < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
-		return "it is damaged";
-	return NULL;
+	return judge_end(got, status);
+}
+
+/* Who starts us may have SIGCHLD ignored; that is inherited, and nothing is left to wait for then. */
+static const char *verify(const char *state_dir)
+{
+	const struct sigaction usual = { .sa_handler = SIG_DFL };
+	char dir[PATH_MAX];
+	struct sigaction old;
+	const char *why;
+
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/" INDEX_DIR, state_dir) >= sizeof(dir))
+		return "its path is too long";
+	if (sigaction(SIGCHLD, &usual, &old))
+		return "how its check ends could not be told";
+	why = run_check(dir);
+	sigaction(SIGCHLD, &old, NULL);
+	return why;
 }
 
 /* --- the state file ----------------------------------------------------------------------- */

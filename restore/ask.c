@@ -40,8 +40,8 @@ static int ask(struct pool *pool, struct remote *r, struct request *rq, struct r
 	return err ? err : ret->exists ? 0 : -SP_ENOWORKSPACE;
 }
 
-int ask_state(struct pool *pool, const char *workspace, struct remote_state *ret,
-	      char closest[256], char why[256])
+int ask_state(struct pool *pool, const char *workspace, struct remote_state *ret, char closest[256],
+	      char why[256])
 {
 	struct remote *r;
 	struct request rq;

@@ -13,8 +13,8 @@
  *
  * Return: 0; -SP_ENOWORKSPACE; as request_result(); each with a line in @why.
  */
-int ask_state(struct pool *pool, const char *workspace, struct remote_state *ret,
-	      char closest[256], char why[256]);
+int ask_state(struct pool *pool, const char *workspace, struct remote_state *ret, char closest[256],
+	      char why[256]);
 
 /** ask_closest() - the names in a refusal's "closest", "" for none. */
 void ask_closest(const struct request *rq, char closest[256]);

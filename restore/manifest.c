@@ -85,8 +85,8 @@ static int next_page(struct manifest *m, char why[256])
 	return 0;
 }
 
-int manifest_open(struct pool *pool, const char *workspace, uint64_t version,
-		  struct manifest **ret, char why[256])
+int manifest_open(struct pool *pool, const char *workspace, uint64_t version, struct manifest **ret,
+		  char why[256])
 {
 	struct manifest *m;
 	int err;

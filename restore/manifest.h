@@ -18,8 +18,8 @@ struct manifest;
  * Return: 0 with the first page read, or as request_result(), -SP_EMALFORMED for a reply that is
  * not a manifest; @why gets a line.
  */
-int manifest_open(struct pool *pool, const char *workspace, uint64_t version,
-		  struct manifest **ret, char why[256]);
+int manifest_open(struct pool *pool, const char *workspace, uint64_t version, struct manifest **ret,
+		  char why[256]);
 void manifest_close(struct manifest *m);
 /** manifest_version() - the version being read. */
 uint64_t manifest_version(const struct manifest *m);

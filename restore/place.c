@@ -14,31 +14,45 @@
 
 #define PLACE_TRIES 8
 
-bool place_is_temp(const char *name)
+bool place_is_temp(const char *tag, const char *name)
 {
 	size_t n = sizeof(PLACE_PREFIX) - 1;
 
 	return !strncmp(name, PLACE_PREFIX, n) && strlen(name) == PLACE_NAME - 1 &&
-	       strspn(name + n, "0123456789abcdef") == 16;
+	       !strncmp(name + n, tag, PLACE_TAG_LEN) &&
+	       strspn(name + n + PLACE_TAG_LEN, "0123456789abcdef") == 8;
 }
 
-static void make_name(char tmp[PLACE_NAME])
+static void make_name(const char *tag, char tmp[PLACE_NAME])
 {
-	uint64_t tag;
+	uint32_t n;
 
-	io_random(&tag, sizeof(tag));
-	snprintf(tmp, PLACE_NAME, PLACE_PREFIX "%016llx", (unsigned long long)tag);
+	io_random(&n, sizeof(n));
+	snprintf(tmp, PLACE_NAME, PLACE_PREFIX "%.*s%08x", (int)PLACE_TAG_LEN, tag, n);
 }
 
-int place_open(int dirfd, char tmp[PLACE_NAME])
+int place_open(int dirfd, const char *tag, char tmp[PLACE_NAME])
 {
 	int fd;
 
 	for (int i = 0; i < PLACE_TRIES; i++) {
-		make_name(tmp);
+		make_name(tag, tmp);
 		fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd >= 0 || errno != EEXIST)
 			return fd < 0 ? -errno : fd;
+	}
+	return -EEXIST;
+}
+
+/* Return: 0 or -errno. */
+static int link_open(int dirfd, const char *tag, const char *target, char tmp[PLACE_NAME])
+{
+	for (int i = 0; i < PLACE_TRIES; i++) {
+		make_name(tag, tmp);
+		if (!symlinkat(target, dirfd, tmp))
+			return 0;
+		if (errno != EEXIST)
+			return -errno;
 	}
 	return -EEXIST;
 }
@@ -103,8 +117,8 @@ int place_file(int dirfd, int fd, const char *tmp, const char *name, const struc
 	return err;
 }
 
-int place_symlink(int dirfd, const char *name, const struct entry *e, const struct stat *old,
-		  struct stat *ret)
+int place_symlink(int dirfd, const char *tag, const char *name, const struct entry *e,
+		  const struct stat *old, struct stat *ret)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, place_time(e->mtime_ns) };
 	char target[TARGET_BYTES_MAX + 1], tmp[PLACE_NAME];
@@ -112,9 +126,9 @@ int place_symlink(int dirfd, const char *name, const struct entry *e, const stru
 
 	memcpy(target, e->target, e->target_len);
 	target[e->target_len] = '\0';
-	make_name(tmp);
-	if (symlinkat(target, dirfd, tmp))
-		return -errno;
+	err = link_open(dirfd, tag, target, tmp);
+	if (err)
+		return err;
 	err = utimensat(dirfd, tmp, times, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
 	if (!err)
 		err = appear(dirfd, tmp, name, old);

@@ -5,8 +5,9 @@
  *   place_open ──▶ write, any number of times ──▶ place_file ──▶ there
  *                                          └────▶ place_drop ──▶ nothing was there
  *
- * What is being written has a name that no version is expected to hold; what a killed process left is
- * known by it. The directory is a descriptor: no path is walked, nothing is followed. Any thread.
+ * What is being written has a name with the target's tag in it: random, made once, and on the disk before
+ * the first such name is. So what a killed process left is known for certain, and nothing else is taken
+ * for it. The directory is a descriptor: no path is walked, nothing is followed. Any thread.
  */
 #ifndef SPATE_RESTORE_PLACE_H
 #define SPATE_RESTORE_PLACE_H
@@ -17,13 +18,14 @@
 #include <sys/stat.h>
 
 #define PLACE_PREFIX ".spate-tmp-"
-#define PLACE_NAME (sizeof(PLACE_PREFIX) + 16)
+#define PLACE_TAG_LEN 16u /* hex digits */
+#define PLACE_NAME (sizeof(PLACE_PREFIX) + PLACE_TAG_LEN + 8)
 
-/** place_is_temp() - whether a name is one of those. */
-bool place_is_temp(const char *name);
+/** place_is_temp() - whether @name is one of those that are made with @tag. */
+bool place_is_temp(const char *tag, const char *name);
 
 /** place_open() - a new empty file in @dirfd. Return: a descriptor, or -errno. */
-int place_open(int dirfd, char tmp[PLACE_NAME]);
+int place_open(int dirfd, const char *tag, char tmp[PLACE_NAME]);
 
 /**
  * place_file() - set mode and mtime, then let the file appear; @fd is closed in every case.
@@ -37,8 +39,8 @@ int place_file(int dirfd, int fd, const char *tmp, const char *name, const struc
 	       const struct stat *old, struct stat *ret);
 
 /** place_symlink() - the same for a symlink to @e->target. */
-int place_symlink(int dirfd, const char *name, const struct entry *e, const struct stat *old,
-		  struct stat *ret);
+int place_symlink(int dirfd, const char *tag, const char *name, const struct entry *e,
+		  const struct stat *old, struct stat *ret);
 
 /** place_drop() - remove what place_open() made; @fd is closed. */
 void place_drop(int dirfd, int fd, const char *tmp);

@@ -108,8 +108,9 @@ static int check_target(struct pull *p, bool filled)
 		return pull_fatal(p, err, "the directory cannot be listed: %s", err_str(err));
 	if (empty || filled || p->opt->overwrite)
 		return 0;
-	return pull_fatal(p, -ENOTEMPTY, "the directory is not empty, and no earlier pull from this "
-					 "workspace filled it");
+	return pull_fatal(p, -ENOTEMPTY,
+			  "the directory is not empty, and no earlier pull from this "
+			  "workspace filled it");
 }
 
 static int begin(struct pull *p, const struct remote_state *state)

@@ -104,7 +104,7 @@ static bool clear_path(struct clearing *c, int dirfd, uint64_t id, const char *n
 {
 	if (S_ISDIR(st->st_mode))
 		return clear_dir(c, dirfd, name, st, row);
-	if (S_ISREG(st->st_mode) && place_is_temp(name))
+	if (place_is_temp(c->p->t->tag, name))
 		return !unlinkat(dirfd, name, 0);
 	if (!pull_ours(c->p, dirfd, c->path, c->len, name, st, row, id)) {
 		kept(c);

@@ -17,7 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char why_kept[] = "not in the version; kept, because no pull put it there as it is now";
+static const char why_kept[] = "not in the version; kept, because no pull put it there as it is "
+			       "now";
 
 static struct pdir *pdir_new(struct pdir *parent, const char *path, size_t len)
 {
@@ -176,6 +177,14 @@ const struct index_row *pull_level_row(struct pull *p, const char *name)
 	return &lv->found;
 }
 
+/* An interrupted pull was writing it. */
+static void drop_unfinished(struct pull *p, const struct level *lv, int fd, const char *name)
+{
+	if (unlinkat(fd, name, 0) && errno != ENOENT)
+		pull_failed(p, lv->dir, name, -errno,
+			    "left by an interrupted pull; it cannot be removed");
+}
+
 /* @name stands here and is in no version. */
 static void handle_extra(struct pull *p, struct level *lv, const char *name)
 {
@@ -184,8 +193,8 @@ static void handle_extra(struct pull *p, struct level *lv, const char *name)
 	struct stat st;
 
 	if (fd >= 0 && !fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
-		if (S_ISREG(st.st_mode) && place_is_temp(name))
-			unlinkat(fd, name, 0);
+		if (!S_ISDIR(st.st_mode) && place_is_temp(p->t->tag, name))
+			drop_unfinished(p, lv, fd, name);
 		else
 			pull_clear(p, lv->dir, name, &st, row, why_kept);
 	}
@@ -228,8 +237,8 @@ static void pop_level(struct pull *p)
 
 void pull_leave_to(struct pull *p, const struct entry *e)
 {
-	while (p->n_levels && (!e || !path_below(top(p)->dir->path, top(p)->dir->len, e->path,
-						 e->path_len)))
+	while (p->n_levels &&
+	       (!e || !path_below(top(p)->dir->path, top(p)->dir->len, e->path, e->path_len)))
 		pop_level(p);
 }
 
@@ -269,8 +278,9 @@ static int make_dir(struct pull *p, int fd, const char *name, bool present,
 static void enter_made(struct pull *p, const struct entry *e, const char *name,
 		       const struct index_row *known, bool made)
 {
-	struct index_row row = { .type = ENTRY_DIR, .mode = e->mode, .mtime_ns = e->mtime_ns,
-				 .rev = e->rev };
+	struct index_row row = {
+		.type = ENTRY_DIR, .mode = e->mode, .mtime_ns = e->mtime_ns, .rev = e->rev
+	};
 	bool had = known && known->type == ENTRY_DIR;
 	struct pdir *parent = top(p)->dir, *d = pdir_new(parent, e->path, e->path_len);
 	int err;
@@ -304,7 +314,8 @@ void pull_enter_dir(struct pull *p, const struct entry *e, const char *name, boo
 	if (made < 0)
 		block(p, e, name, made,
 		      made == -EEXIST ? "something that is no directory is in the way; it and what "
-					"the version has below were left alone" : NULL);
+					"the version has below were left alone" :
+					NULL);
 	else
 		enter_made(p, e, name, known, made);
 }

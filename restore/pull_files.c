@@ -42,8 +42,12 @@ const struct entry *pull_base(struct pull *p, unsigned i, const char *path, size
 
 static struct content content_of_entry(const struct entry *e, uint64_t at)
 {
-	return (struct content){ .form = e->form, .size = e->size, .hash = e->hash,
-				 .mode = e->mode, .mtime_ns = e->mtime_ns, .at = at,
+	return (struct content){ .form = e->form,
+				 .size = e->size,
+				 .hash = e->hash,
+				 .mode = e->mode,
+				 .mtime_ns = e->mtime_ns,
+				 .at = at,
 				 .dir = e->dir };
 }
 
@@ -57,18 +61,21 @@ static void contents_free(struct content *c, unsigned n)
 static bool content_of_row(struct pull *p, const struct index_row *row, uint64_t id,
 			   const char *name, struct content *ret)
 {
-	*ret = (struct content){ .form = row->form, .size = row->size, .hash = row->hash,
-				 .mode = row->mode, .mtime_ns = row->mtime_ns };
+	*ret = (struct content){ .form = row->form,
+				 .size = row->size,
+				 .hash = row->hash,
+				 .mode = row->mode,
+				 .mtime_ns = row->mtime_ns };
 	if (row->form != CONTENT_LIST)
 		return row->form == CONTENT_BLOB;
-	return !p->index_lost && !index_list(p->t->index, id, name, strlen(name), &ret->list,
-					     &ret->list_len);
+	return !p->index_lost &&
+	       !index_list(p->t->index, id, name, strlen(name), &ret->list, &ret->list_len);
 }
 
 /* What @path may hold without having been edited here. */
-static unsigned known_contents(struct pull *p, const char *path, size_t len,
-			       const struct stat *st, const struct index_row *row, uint64_t id,
-			       const char *name, struct content ret[1 + TARGET_VERSIONS_MAX])
+static unsigned known_contents(struct pull *p, const char *path, size_t len, const struct stat *st,
+			       const struct index_row *row, uint64_t id, const char *name,
+			       struct content ret[1 + TARGET_VERSIONS_MAX])
 {
 	unsigned n = 0;
 
@@ -108,6 +115,20 @@ static bool link_ours(struct pull *p, int dirfd, const char *path, size_t path_l
 	return ours;
 }
 
+bool pull_meta_fits(const struct stat *st, const struct content *c, const struct content *known,
+		    unsigned n)
+{
+	uint32_t mode = st->st_mode & 07777;
+
+	if (c->mtime_ns != place_ns(&st->st_mtim))
+		return false;
+	for (unsigned i = 0; i < n && c->mode != mode; i++)
+		if (known[i].mode == mode && known[i].form == c->form && known[i].size == c->size &&
+		    sha_same(&known[i].hash, &c->hash))
+			return true;
+	return c->mode == mode;
+}
+
 /* Return: whether @f holds one of @known, with its mode and mtime. */
 static bool holds_known(struct local *l, struct local_file *f, const char *name,
 			const struct content *known, unsigned n)
@@ -115,8 +136,7 @@ static bool holds_known(struct local *l, struct local_file *f, const char *name,
 	char why[256];
 
 	for (unsigned i = 0; i < n; i++)
-		if (known[i].mode == (f->st.st_mode & 07777) &&
-		    known[i].mtime_ns == place_ns(&f->st.st_mtim) &&
+		if (pull_meta_fits(&f->st, &known[i], known, n) &&
 		    local_file_holds(l, f, name, &known[i], why) == 1)
 			return true;
 	return false;
@@ -173,7 +193,7 @@ void pull_item_free(struct pull *p, struct item *it)
 	free(it);
 }
 
-/* Content is right; mode or mtime are those of an older version. */
+/* Content is right; mode or mtime are those of an older version. The mtime first: pull_meta_fits(). */
 static void set_file_meta(struct pull *p, const struct entry *e, const char *name, int fd,
 			  const struct index_row *known)
 {
@@ -251,8 +271,8 @@ static void look_closer(struct pull *p, const struct entry *e, const char *name,
 		return;
 	it->has_old = true;
 	it->old = *st;
-	it->n_known = known_contents(p, e->path, e->path_len, st, row, here(p)->id,
-				     name, it->known);
+	it->n_known =
+		known_contents(p, e->path, e->path_len, st, row, here(p)->id, name, it->known);
 	pull_check(p, it);
 }
 
@@ -302,8 +322,8 @@ void pull_checked(struct pull *p, struct item *it)
 
 /* --- symlinks ------------------------------------------------------------------------------ */
 
-static void link_row(struct pull *p, const struct entry *e, const char *name,
-		     const struct stat *st, const struct index_row *known)
+static void link_row(struct pull *p, const struct entry *e, const char *name, const struct stat *st,
+		     const struct index_row *known)
 {
 	struct index_row row;
 
@@ -320,7 +340,7 @@ static void write_link(struct pull *p, const struct entry *e, const char *name, 
 		       const struct stat *old)
 {
 	struct stat st;
-	int err = place_symlink(fd, name, e, old, &st);
+	int err = place_symlink(fd, p->t->tag, name, e, old, &st);
 
 	if (err) {
 		pull_failed(p, here(p), name, err, NULL);

@@ -95,8 +95,8 @@ static void big_done(struct pull *p, struct big *b)
 	if (!err && fd < 0)
 		err = fd;
 	if (!err && !p->err) {
-		err = place_file(fd, b->fd, b->tmp, it->name, &it->e,
-				 it->has_old ? &it->old : NULL, &it->st);
+		err = place_file(fd, b->fd, b->tmp, it->name, &it->e, it->has_old ? &it->old : NULL,
+				 &it->st);
 		b->fd = -1;
 	}
 	if (err) {
@@ -158,7 +158,7 @@ static void settle_list(struct pull *p, struct job *j)
 	fd = pull_dirfd(p, it->dir);
 	b = fd < 0 ? NULL : calloc(1, sizeof(*b));
 	if (b)
-		b->fd = fd = place_open(fd, b->tmp);
+		b->fd = fd = place_open(fd, p->t->tag, b->tmp);
 	if (!b || fd < 0) {
 		pull_failed(p, it->dir, it->name, b || fd < 0 ? fd : -ENOMEM, NULL);
 		free(b);
@@ -199,7 +199,8 @@ static void halve(struct pull *p, struct job *j)
 
 		for (; k && at < end; at++) {
 			struct item *it = j->items[at];
-			struct fetch_item item = { .dir = it->e.dir, .name = it->name,
+			struct fetch_item item = { .dir = it->e.dir,
+						   .name = it->name,
 						   .name_len = strlen(it->name) };
 
 			if (fetch_add(&k->fetch, &item, it->e.size))
@@ -323,7 +324,8 @@ static void submit(struct pull *p, struct job *j)
 
 static void want_big(struct pull *p, struct item *it)
 {
-	struct fetch_item item = { .dir = it->e.dir, .name = it->name,
+	struct fetch_item item = { .dir = it->e.dir,
+				   .name = it->name,
 				   .name_len = strlen(it->name) };
 	struct job *j;
 
@@ -362,7 +364,8 @@ static void submit_check(struct pull *p)
 
 void pull_want(struct pull *p, struct item *it)
 {
-	struct fetch_item item = { .dir = it->e.dir, .name = it->name,
+	struct fetch_item item = { .dir = it->e.dir,
+				   .name = it->name,
 				   .name_len = strlen(it->name) };
 	int err;
 
@@ -458,7 +461,7 @@ int pull_jobs_start(struct pull *p)
 	list_init(&p->wanted);
 	p->slots = MIN(jobs, POOL_JOBS_MAX) + PULL_SLOTS;
 	err = queue_open(&p->work, p->slots + 1, false) ?:
-	      queue_open(&p->done, p->slots + 1, false);
+							  queue_open(&p->done, p->slots + 1, false);
 	while (!err && p->n_writers < PULL_WRITERS) {
 		err = thread_start(&p->writers[p->n_writers], "writer", pull_writer, p);
 		p->n_writers += !err;

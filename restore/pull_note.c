@@ -46,7 +46,8 @@ void pull_failed(struct pull *p, const struct pdir *dir, const char *name, int e
 		 const char *reason)
 {
 	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2], shown[160];
-	int len = snprintf(path, sizeof(path), "%s%s%s", dir->path, dir->len && *name ? "/" : "", name);
+	int len = snprintf(path, sizeof(path), "%s%s%s", dir->path, dir->len && *name ? "/" : "",
+			   name);
 
 	if (err == -SP_EINTEGRITY)
 		p->integrity = true;
@@ -58,8 +59,8 @@ void pull_failed(struct pull *p, const struct pdir *dir, const char *name, int e
 	if (p->ret->n_failed++ >= PULL_LIST_MAX)
 		return;
 	json_array_append_new(p->ret->failed,
-			      json_pack("{s:o, s:s}", "path", json_path(path, (size_t)len), "reason",
-					reason && *reason ? reason : err_str(err)));
+			      json_pack("{s:o, s:s}", "path", json_path(path, (size_t)len),
+					"reason", reason && *reason ? reason : err_str(err)));
 }
 
 /* --- the index ----------------------------------------------------------------------------- */
@@ -118,7 +119,8 @@ void pull_row_drop(struct pull *p, uint64_t dir, const char *name, const struct 
 bool pull_row_is(const struct index_row *row, const struct stat *st)
 {
 	enum entry_type type = S_ISREG(st->st_mode) ? ENTRY_FILE :
-			       S_ISLNK(st->st_mode) ? ENTRY_SYMLINK : ENTRY_NONE;
+			       S_ISLNK(st->st_mode) ? ENTRY_SYMLINK :
+						      ENTRY_NONE;
 
 	return row->type == type && row->mode == (st->st_mode & 07777) &&
 	       row->size == (uint64_t)st->st_size && row->mtime_ns == place_ns(&st->st_mtim) &&

@@ -27,9 +27,9 @@
 #include <stdatomic.h>
 
 #define PULL_WRITERS 2u
-#define PULL_SLOTS 4u       /* jobs being written or waiting for a writer, beside those on the wire */
-#define PULL_CHECKS 64u     /* files a check looks at */
-#define PULL_BIGS 4u        /* large files at a time: each holds its list */
+#define PULL_SLOTS 4u   /* jobs being written or waiting for a writer, beside those on the wire */
+#define PULL_CHECKS 64u /* files a check looks at */
+#define PULL_BIGS 4u    /* large files at a time: each holds its list */
 #define PULL_INDEX_ROWS 4096u
 #define PULL_PROGRESS_NS (250 * NSEC_PER_MSEC)
 
@@ -53,10 +53,10 @@ enum verdict { VERDICT_EDIT, VERDICT_SAME, VERDICT_OURS };
 
 /** struct item - a file on its way. */
 struct item {
-	struct list link;  /* of those wanted after a check */
+	struct list link; /* of those wanted after a check */
 	struct pdir *dir;
-	struct entry e;    /* path and target unset */
-	bool has_old;      /* @old stands there and may be replaced */
+	struct entry e; /* path and target unset */
+	bool has_old;   /* @old stands there and may be replaced */
 	struct stat old;
 	struct content known[1 + TARGET_VERSIONS_MAX]; /* for a check: what may be replaced */
 	unsigned n_known;
@@ -92,7 +92,7 @@ struct job {
 	struct fetch fetch;
 	struct item *items[FETCH_GOAL_ITEMS];
 	uint32_t n;
-	struct big *big;  /* JOB_CHUNKS: chunks from @first on, which begin at @at */
+	struct big *big; /* JOB_CHUNKS: chunks from @first on, which begin at @at */
 	uint32_t first;
 	uint64_t at;
 	int err;
@@ -122,16 +122,16 @@ struct pull {
 	struct target *t;
 	struct pull_result *ret;
 	uint64_t version;
-	int err;           /* what stopped it */
-	bool integrity;    /* a content did not match its hash */
-	atomic_bool stop;  /* release/acquire not needed: only saves work */
+	int err;          /* what stopped it */
+	bool integrity;   /* a content did not match its hash */
+	atomic_bool stop; /* release/acquire not needed: only saves work */
 
 	struct queue *work, *done;
 	pthread_t writers[PULL_WRITERS];
 	unsigned n_writers;
-	unsigned alive, slots; /* jobs handed over */
+	unsigned alive, slots;     /* jobs handed over */
 	struct job *files, *check; /* being filled */
-	struct list again;  /* jobs to hand over (again) */
+	struct list again;         /* jobs to hand over (again) */
 	struct list bigs;
 	unsigned n_big;
 	struct list wanted; /* items */
@@ -140,7 +140,7 @@ struct pull {
 	size_t n_levels, cap_levels;
 	struct pdir *open_dir; /* whose descriptor @dirfd is */
 	int dirfd;
-	size_t blocked_len;    /* nothing below this path can be written */
+	size_t blocked_len; /* nothing below this path can be written */
 	char blocked[PATH_BYTES_MAX + 1];
 	struct local local;
 	struct base bases[TARGET_VERSIONS_MAX];
@@ -156,8 +156,7 @@ struct pull {
 /* --- pull_note.c: what is told and remembered --- */
 
 /** pull_fatal() - stop everything. Return: @err. */
-int pull_fatal(struct pull *p, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int pull_fatal(struct pull *p, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /** pull_failed() - a path that is not as the version has it; a local error that concerns all paths
  * stops everything. @reason NULL: the text of @err. */
 void pull_failed(struct pull *p, const struct pdir *dir, const char *name, int err,
@@ -199,6 +198,10 @@ void pull_symlink(struct pull *p, const struct entry *e, const char *name, bool 
  * a pull or push left there. */
 bool pull_ours(struct pull *p, int dirfd, const char *path, size_t path_len, const char *name,
 	       const struct stat *st, const struct index_row *row, uint64_t id);
+/** pull_meta_fits() - whether mode and mtime are those of @c; or its mtime and the mode of another of
+ * @known that has its content, which is what a pull leaves that is killed between the two. */
+bool pull_meta_fits(const struct stat *st, const struct content *c, const struct content *known,
+		    unsigned n);
 /** pull_base() - @path in base version @i, or NULL. Asked in path order. */
 const struct entry *pull_base(struct pull *p, unsigned i, const char *path, size_t len);
 void pull_item_free(struct pull *p, struct item *it);

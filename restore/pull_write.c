@@ -61,7 +61,7 @@ static int write_file(struct writer *w, struct item *it, const struct frame *fra
 
 	if (dirfd < 0)
 		return dirfd;
-	fd = place_open(dirfd, tmp);
+	fd = place_open(dirfd, w->p->t->tag, tmp);
 	if (fd < 0)
 		return fd;
 	err = io_write_full(fd, frame->data, frame->len);
@@ -70,8 +70,7 @@ static int write_file(struct writer *w, struct item *it, const struct frame *fra
 		return err;
 	}
 	it->xxh = digest_xxh(frame->data, frame->len);
-	return place_file(dirfd, fd, tmp, it->name, &it->e, it->has_old ? &it->old : NULL,
-			  &it->st);
+	return place_file(dirfd, fd, tmp, it->name, &it->e, it->has_old ? &it->old : NULL, &it->st);
 }
 
 static void write_files(struct writer *w, struct job *j)
@@ -139,36 +138,50 @@ static int write_chunks(struct writer *w, struct job *j)
 
 /* --- checks -------------------------------------------------------------------------------- */
 
+/* Return: 1 when @f is as the version wants it, 0, or an error. */
+static int is_wanted(struct writer *w, struct item *it, struct local_file *f,
+		     const struct content *wanted)
+{
+	char why[256];
+	int same = 0;
+
+	if (wanted->mode == (f->st.st_mode & 07777) && wanted->mtime_ns == place_ns(&f->st.st_mtim))
+		same = local_file_holds(&w->local, f, it->name, wanted, why);
+	if (same != 1)
+		return same;
+	it->verdict = VERDICT_SAME;
+	it->xxh = f->xxh;
+	it->list = f->list;
+	it->list_len = f->list_len;
+	f->list = NULL;
+	return 1;
+}
+
 static int judge(struct writer *w, struct item *it, struct local_file *f)
 {
 	const struct entry *e = &it->e;
-	struct content wanted = { .form = e->form, .size = e->size, .hash = e->hash,
-				  .at = w->p->version, .dir = e->dir };
+	struct content all[2 + TARGET_VERSIONS_MAX] = { {
+		.form = e->form,
+		.size = e->size,
+		.hash = e->hash,
+		.mode = e->mode,
+		.mtime_ns = e->mtime_ns,
+		.at = w->p->version,
+		.dir = e->dir,
+	} };
+	unsigned n = 1 + it->n_known;
 	char why[256];
 	int same;
 
 	it->verdict = VERDICT_EDIT;
-	if (e->mode == (f->st.st_mode & 07777) && e->mtime_ns == place_ns(&f->st.st_mtim)) {
-		same = local_file_holds(&w->local, f, it->name, &wanted, why);
-		if (same < 0)
-			return same;
-		if (same) {
-			it->verdict = VERDICT_SAME;
-			it->xxh = f->xxh;
-			it->list = f->list;
-			it->list_len = f->list_len;
-			f->list = NULL;
-			return 0;
-		}
-	}
-	for (unsigned i = 0; i < it->n_known; i++) {
-		const struct content *c = &it->known[i];
-
-		if (c->mode != (f->st.st_mode & 07777) || c->mtime_ns != place_ns(&f->st.st_mtim))
-			continue;
-		if (local_file_holds(&w->local, f, it->name, c, why) == 1)
+	same = is_wanted(w, it, f, &all[0]);
+	if (same)
+		return MIN(same, 0);
+	memcpy(&all[1], it->known, it->n_known * sizeof(all[0]));
+	for (unsigned i = 0; i < n && it->verdict == VERDICT_EDIT; i++)
+		if (pull_meta_fits(&f->st, &all[i], all, n) &&
+		    local_file_holds(&w->local, f, it->name, &all[i], why) == 1)
 			it->verdict = VERDICT_OURS;
-	}
 	return 0;
 }
 

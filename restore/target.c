@@ -2,7 +2,7 @@
 /*
  * target.c - the directory a pull fills: its lock, its index, and which versions were pulled into it.
  *
- *   state_dir/pulled    "spate-pulled 1 UID VERSION [VERSION...] REMOTE\n"
+ *   state_dir/pulled    "spate-pulled 2 TAG UID VERSION [VERSION...] REMOTE\n"
  */
 #include "restore/target.h"
 
@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define PULLED "pulled"
-#define PULLED_HEAD "spate-pulled 1 "
+#define PULLED_HEAD "spate-pulled 2 "
 #define PULLED_BYTES_MAX 1024
 
 static int fail(char why[256], int err, const char *what)
@@ -29,7 +29,17 @@ static int fail(char why[256], int err, const char *what)
 	return err;
 }
 
-/* Return: whether the whole line was understood. */
+/* Return: what follows the tag, or NULL. */
+static char *parse_tag(struct target *t, char *at)
+{
+	if (strspn(at, "0123456789abcdef") != PLACE_TAG_LEN || at[PLACE_TAG_LEN] != ' ')
+		return NULL;
+	memcpy(t->tag, at, PLACE_TAG_LEN);
+	t->tagged = true;
+	return at + PLACE_TAG_LEN + 1;
+}
+
+/* The tag counts for every workspace. Return: whether the rest is about the one at hand. */
 static bool parse_pulled(struct target *t, char *text)
 {
 	char *at = text, *end = strchr(text, '\n');
@@ -38,14 +48,22 @@ static bool parse_pulled(struct target *t, char *text)
 	if (!end || strncmp(at, PULLED_HEAD, head))
 		return false;
 	*end = '\0';
-	at += head;
-	if (strlen(at) < 2 * sizeof(t->uid) ||
+	at = parse_tag(t, at + head);
+	if (!at || strlen(at) < 2 * sizeof(t->uid) ||
 	    hex_decode(at, 2 * sizeof(t->uid), t->uid, sizeof(t->uid)))
 		return false;
 	at += 2 * sizeof(t->uid);
 	while (*at == ' ' && at[1] >= '0' && at[1] <= '9' && t->n_versions < TARGET_VERSIONS_MAX)
 		t->versions[t->n_versions++] = strtoull(at + 1, &at, 10);
 	return *at == ' ' && t->n_versions && !strcmp(at + 1, t->remote);
+}
+
+static void make_tag(struct target *t)
+{
+	uint8_t tag[PLACE_TAG_LEN / 2];
+
+	io_random(tag, sizeof(tag));
+	hex_encode(tag, sizeof(tag), t->tag);
 }
 
 static void read_pulled(struct target *t)
@@ -59,6 +77,8 @@ static void read_pulled(struct target *t)
 		if (!t->filled)
 			t->n_versions = 0;
 	}
+	if (!t->tagged)
+		make_tag(t);
 	if (t->filled || !memcmp(meta->uid, none, sizeof(none)))
 		return;
 	memcpy(t->uid, meta->uid, sizeof(t->uid));
@@ -135,13 +155,14 @@ static int write_pulled(struct target *t)
 
 	hex_encode(t->uid, sizeof(t->uid), hex);
 	buf_init(&text, PULLED_BYTES_MAX);
-	err = buf_printf(&text, PULLED_HEAD "%s", hex);
+	err = buf_printf(&text, PULLED_HEAD "%s %s", t->tag, hex);
 	for (unsigned i = 0; i < t->n_versions && !err; i++)
 		err = buf_printf(&text, " %llu", (unsigned long long)t->versions[i]);
 	if (!err)
 		err = buf_printf(&text, " %s\n", t->remote);
 	if (!err)
 		err = io_replace_file(t->state, PULLED, text.data, text.len, 0600);
+	t->tagged |= !err;
 	buf_free(&text);
 	return err;
 }
@@ -173,7 +194,7 @@ int target_begin(struct target *t, const uint8_t uid[16], uint64_t version)
 		t->n_versions = 0;
 		memcpy(t->uid, uid, sizeof(t->uid));
 	}
-	if (add_version(t, version) && known)
+	if (add_version(t, version) && known && t->tagged)
 		return 0;
 	return write_pulled(t);
 }

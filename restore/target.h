@@ -5,19 +5,21 @@
  * The index says of each path what a pull (or a push) left there. It may be lost at any time, and an
  * interrupted pull has written more than the index holds, so a small file beside it, "pulled", names
  * the workspace and the versions that paths may stem from; what is found equal to one of those was
- * not edited here. It is written before the first path is.
+ * not edited here. It also holds the tag by which unfinished files are known, whichever workspace they
+ * are of. It is written before the first path is.
  */
 #ifndef SPATE_RESTORE_TARGET_H
 #define SPATE_RESTORE_TARGET_H
 
 #include "pipeline/index.h"
+#include "restore/place.h"
 
 /* Interrupted pulls of more different versions than this in a row: the oldest is forgotten, and
  * paths that stem from it count as edited. */
 #define TARGET_VERSIONS_MAX 4u
 
 struct target {
-	int root;         /* the directory */
+	int root; /* the directory */
 	int state, lock;
 	struct index *index;
 	char remote[400]; /* "origin/workspace" */
@@ -25,6 +27,8 @@ struct target {
 	uint8_t uid[16];  /* of the workspace that filled it */
 	uint64_t versions[TARGET_VERSIONS_MAX]; /* that paths may stem from, newest first */
 	unsigned n_versions;
+	char tag[PLACE_TAG_LEN + 1]; /* in the names of unfinished files here; see place.h */
+	bool tagged;                 /* and it is on the disk */
 };
 
 /**

@@ -34,7 +34,7 @@ struct verify {
 	int root, dirfd; /* @dirfd: of the topmost level, or -1 */
 	struct vlevel *levels;
 	size_t n, cap;
-	size_t skip_len; /* what the version has below this path is not looked at, */
+	size_t skip_len;   /* what the version has below this path is not looked at, */
 	bool skip_missing; /* but missing, if set */
 	char skip[PATH_BYTES_MAX + 1];
 	char path[PATH_BYTES_MAX + 1]; /* of the topmost level */
@@ -153,8 +153,11 @@ static void compare_meta(struct verify *v, const struct entry *e, const struct s
 
 static int compare_file(struct verify *v, const struct entry *e, const char *name)
 {
-	struct content c = { .form = e->form, .size = e->size, .hash = e->hash,
-			     .at = v->ret->version, .dir = e->dir };
+	struct content c = { .form = e->form,
+			     .size = e->size,
+			     .hash = e->hash,
+			     .at = v->ret->version,
+			     .dir = e->dir };
 	struct local_file f;
 	int err, same;
 
@@ -210,8 +213,10 @@ static int enter(struct verify *v, const struct entry *e)
 
 static enum entry_type type_of(const struct stat *st)
 {
-	return S_ISREG(st->st_mode) ? ENTRY_FILE : S_ISDIR(st->st_mode) ? ENTRY_DIR :
-	       S_ISLNK(st->st_mode) ? ENTRY_SYMLINK : ENTRY_NONE;
+	return S_ISREG(st->st_mode) ? ENTRY_FILE :
+	       S_ISDIR(st->st_mode) ? ENTRY_DIR :
+	       S_ISLNK(st->st_mode) ? ENTRY_SYMLINK :
+				      ENTRY_NONE;
 }
 
 static int compare(struct verify *v, const struct entry *e, const char *name)

@@ -20,8 +20,9 @@ for name in [n for n in ENV if n.startswith("SPATE_")]:
 ENV["SPATE_TOKEN_FILE"] = TOP + "/hub/admin.token"
 
 
-def run(*args, rc=0, env=None):
-    p = subprocess.run([SPATE, *args], env=env or ENV, capture_output=True, timeout=120)
+def run(*args, rc=0, env=None, before=None):
+    p = subprocess.run([SPATE, *args], env=env or ENV, capture_output=True, timeout=120,
+                       preexec_fn=before)
     out, err = p.stdout.decode(), p.stderr.decode("utf-8", "replace")
     assert p.returncode == rc, (args, "exit", p.returncode, "not", rc, out, err)
     return out, err
@@ -135,6 +136,15 @@ def test_exact(hub):
     assert r["uploadedFiles"] == 0, (r, err, run("push", dst, "--to", hub.url + "/ws"))
 
 
+def test_sigchld_ignored(hub):
+    """The index is believed also where whoever starts spate ignores SIGCHLD, which is inherited."""
+    def ignore():
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    out, err = run("push", path("dst"), "--to", hub.url + "/ws", "--json", before=ignore)
+    assert json.loads(out)["uploadedFiles"] == 0 and "discarded" not in err, (out, err)
+
+
 def test_edits_are_kept(hub):
     src, dst = path("src"), path("dst")
     write(dst + "/many/1/1", b"edited here")
@@ -208,6 +218,65 @@ def test_interrupted(hub):
         same(path("src"), dst)
 
 
+def pulled_tag(dst):
+    """What unfinished files of pulls into @dst have in their names."""
+    for top, _, files in os.walk(TOP + "/state"):
+        if "pulled" in files and open(top + "/root").read().strip() == os.path.realpath(dst):
+            return open(top + "/pulled").read().split()[2]
+    raise AssertionError("no pull has been at " + dst)
+
+
+def test_leftovers(hub):
+    """What a pull was writing when it died goes, in every state; what only looks like it stays."""
+    dst = path("left")
+    run("pull", hub.url + "/ws", dst)
+    ours, theirs = ".spate-tmp-" + pulled_tag(dst), ".spate-tmp-" + "0" * 16
+    for top in (dst, dst + "/many/1", dst + "/ro"):
+        mode = os.stat(top).st_mode
+        os.chmod(top, 0o755)
+        write(f"{top}/{ours}00000000")
+        write(f"{top}/{ours}00000001", b"", 0o000)
+        os.symlink("a/f", f"{top}/{ours}0000000a")
+        os.chmod(top, mode)
+    write(f"{dst}/{theirs}00000000", b"mine")
+    write(f"{dst}/{ours}0000000b.txt", b"mine")
+    os.symlink("mine", f"{dst}/{theirs}0000000a")
+    os.mkdir(f"{dst}/{ours}0000000c")
+    kept = {theirs + "00000000", ours + "0000000b.txt", theirs + "0000000a", ours + "0000000c"}
+    r = run_json("pull", hub.url + "/ws", dst, rc=3)
+    assert set(reasons(r)) == kept, r
+    for name in kept:
+        full = dst + "/" + name
+        os.rmdir(full) if os.path.isdir(full) else os.unlink(full)
+    run("pull", hub.url + "/ws", dst)
+    same(path("src"), dst)
+
+
+def test_half_set(hub):
+    """Killed between setting a mtime and setting a mode: neither version has both, yet no edit."""
+    src, dst = path("half-src"), path("half")
+    write(src + "/f", b"same bytes", 0o644)
+    run("push", src, "--to", hub.url + "/half", "--create")
+    run("pull", hub.url + "/half", dst)
+    os.chmod(src + "/f", 0o600)
+    os.utime(src + "/f", ns=(1, 10**18))
+    run("push", src, "--to", hub.url + "/half")
+    for at in ([], ["--at", "1"]):
+        run("pull", hub.url + "/half", dst, "--at", "1", "--overwrite")
+        os.utime(dst + "/f", ns=(1, 10**18))
+        state = [t for t, _, fs in os.walk(TOP + "/state") if "pulled" in fs
+                 and open(t + "/root").read().strip() == os.path.realpath(dst)][0]
+        with open(state + "/pulled") as f:
+            words = f.read().split()
+        words[4:5] = ["2", "1"]
+        with open(state + "/pulled", "w") as f:
+            f.write(" ".join(words) + "\n")
+        run("pull", hub.url + "/half", dst, *at)
+        assert at or tree(src) == tree(dst)
+    os.chmod(dst + "/f", 0o640)
+    run("pull", hub.url + "/half", dst, rc=3)
+
+
 def test_flipped_byte(hub):
     dst = path("flip")
     run("pull", hub.url + "/ws", dst, "--at", "1")
@@ -260,8 +329,10 @@ def test_hub_down(hub):
 def main():
     hub = Hub()
     try:
-        for test in (test_exact, test_edits_are_kept, test_old_version, test_symlink_in_the_way,
-                     test_not_empty, test_interrupted, test_refusals, test_hub_down,
+        for test in (test_exact, test_sigchld_ignored, test_edits_are_kept, test_old_version,
+                     test_symlink_in_the_way, test_not_empty, test_interrupted,
+                     test_leftovers, test_half_set,
+                     test_refusals, test_hub_down,
                      test_flipped_byte):
             begun = time.monotonic()
             test(hub)

@@ -81,12 +81,14 @@ Test(cli, numbers_and_sizes_are_whole_and_within_their_range)
 	uint64_t n = 0;
 
 	cr_expect(!cli_number("try", "n", "64", 1, 64, &n) && n == 64);
-	for (const char **bad = (const char *[]){ "", "0", "65", "-1", "+1", " 1", "1 ", "0x1", "1k",
-						  "99999999999999999999", NULL }; *bad; bad++)
+	for (const char **bad = (const char *[]){ "", "0", "65", "-1", "+1", " 1", "1 ", "0x1",
+						  "1k", "99999999999999999999", NULL };
+	     *bad; bad++)
 		cr_expect_eq(cli_number("try", "n", *bad, 1, 64, &n), -EINVAL, "%s", *bad);
 	cr_expect(!cli_size("try", "n", "8M", &n) && n == 8u << 20);
 	cr_expect(!cli_size("try", "n", "4096", &n) && n == 4096);
-	for (const char **bad = (const char *[]){ "", "M", "8MB", "8m", "-1", "99999999999T", NULL };
+	for (const char **bad =
+		     (const char *[]){ "", "M", "8MB", "8m", "-1", "99999999999T", NULL };
 	     *bad; bad++)
 		cr_expect_eq(cli_size("try", "n", *bad, &n), -EINVAL, "%s", *bad);
 }

@@ -58,9 +58,18 @@ static struct index *opened(bool want_fresh)
 static struct index_row row_of(uint64_t n)
 {
 	struct index_row row = {
-		.type = ENTRY_FILE, .form = CONTENT_BLOB, .flags = (uint8_t)(n & 1), .mode = 0644,
-		.size = n, .mtime_ns = -(int64_t)n, .ctime_ns = (int64_t)n + 1, .ino = n + 2,
-		.dev = n + 3, .rev = n + 4, .xxh = { n + 5, n + 6 }, .child = n + 7,
+		.type = ENTRY_FILE,
+		.form = CONTENT_BLOB,
+		.flags = (uint8_t)(n & 1),
+		.mode = 0644,
+		.size = n,
+		.mtime_ns = -(int64_t)n,
+		.ctime_ns = (int64_t)n + 1,
+		.ino = n + 2,
+		.dev = n + 3,
+		.rev = n + 4,
+		.xxh = { n + 5, n + 6 },
+		.child = n + 7,
 	};
 
 	memset(&row.hash, (int)n, sizeof(row.hash));
@@ -422,7 +431,8 @@ IndexTest(S4_after_another_boot_only_a_clean_stop_is_believed)
 IndexTest(S4_another_format_or_a_senseless_state_is_discarded)
 {
 	static const char *const states[] = {
-		"spate-index 2 - clean 0\n", "", "spate-index 1 - clean\n", "\xff\xfe\n",
+		"spate-index 2 - clean 0\n", "",
+		"spate-index 1 - clean\n",   "\xff\xfe\n",
 		"spate-index 1 - dirty 0\n", "spate-index 1 - open 0\n",
 	};
 
@@ -719,7 +729,8 @@ static void change(struct index *ix, struct model *m)
 		cr_assert_eq(index_del(ix, (uint64_t)d, name, strlen(name)), 0);
 	else
 		cr_assert_eq(index_put(ix, (uint64_t)d, name, strlen(name), &row,
-				       rand() % 4 ? NULL : list, (size_t)rand() % 3000), 0);
+				       rand() % 4 ? NULL : list, (size_t)rand() % 3000),
+			     0);
 }
 
 IndexTest(agrees_with_a_naive_model_over_commits_aborts_and_restarts, .timeout = 120)

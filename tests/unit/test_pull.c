@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static const char tag[] = "0123456789abcdef";
 static char dir[64], state[64];
 static int dirfd_;
 
@@ -39,10 +40,10 @@ static int put(const char *name, const char *text, const struct entry *e, const 
 	       struct stat *st)
 {
 	char tmp[PLACE_NAME];
-	int fd = place_open(dirfd_, tmp);
+	int fd = place_open(dirfd_, tag, tmp);
 
 	cr_assert_geq(fd, 0);
-	cr_assert(place_is_temp(tmp));
+	cr_assert(place_is_temp(tag, tmp));
 	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 	return place_file(dirfd_, fd, tmp, name, e, old, st);
 }
@@ -100,25 +101,53 @@ Test(place, K4_never_replaces_what_changed_since_it_was_looked_at, .init = setup
 
 Test(place, a_symlink_is_made_never_followed, .init = setup, .fini = teardown)
 {
-	struct entry e = { .type = ENTRY_SYMLINK, .mtime_ns = 5, .target = "/nowhere",
-			   .target_len = 8 };
+	struct entry e = {
+		.type = ENTRY_SYMLINK, .mtime_ns = 5, .target = "/nowhere", .target_len = 8
+	};
 	struct stat st;
 
-	cr_assert_eq(place_symlink(dirfd_, "l", &e, NULL, &st), 0);
+	cr_assert_eq(place_symlink(dirfd_, tag, "l", &e, NULL, &st), 0);
 	cr_expect(S_ISLNK(st.st_mode) && place_ns(&st.st_mtim) == 5);
-	cr_expect_eq(place_symlink(dirfd_, "l", &e, NULL, &st), -EEXIST);
+	cr_expect_eq(place_symlink(dirfd_, tag, "l", &e, NULL, &st), -EEXIST);
 	cr_expect_eq(put("l", "file", &plain, &st, &st), 0);
 	cr_expect(S_ISREG(st.st_mode));
 	cr_expect_eq(count_names(), 1);
 }
 
-Test(place, only_its_own_temporary_names_are_recognised)
+Test(place, only_temporary_names_with_its_tag_are_recognised)
 {
-	cr_expect(place_is_temp(".spate-tmp-0123456789abcdef"));
-	cr_expect_not(place_is_temp(".spate-tmp-0123456789abcdeF"));
-	cr_expect_not(place_is_temp(".spate-tmp-0123456789abcde"));
-	cr_expect_not(place_is_temp(".spate-tmp-0123456789abcdef0"));
-	cr_expect_not(place_is_temp("spate-tmp-0123456789abcdef"));
+	cr_expect(place_is_temp(tag, ".spate-tmp-0123456789abcdef0123abcd"));
+	cr_expect_not(place_is_temp(tag, ".spate-tmp-1123456789abcdef0123abcd"));
+	cr_expect_not(place_is_temp(tag, ".spate-tmp-0123456789abcdef0123abcD"));
+	cr_expect_not(place_is_temp(tag, ".spate-tmp-0123456789abcdef0123abc"));
+	cr_expect_not(place_is_temp(tag, ".spate-tmp-0123456789abcdef0123abcd0"));
+	cr_expect_not(place_is_temp(tag, "spate-tmp-0123456789abcdef0123abcd"));
+}
+
+Test(target, K4_keeps_its_tag_from_before_the_first_write_on, .init = setup, .fini = teardown)
+{
+	const uint8_t uid[16] = { 1 };
+	char first[sizeof(((struct target *)NULL)->tag)], why[256];
+	struct target *t;
+
+	cr_assert(!target_open(dir, state, "http://h/w", &t, why), "%s", why);
+	cr_expect_not(t->tagged);
+	cr_assert(!target_begin(t, uid, 3));
+	cr_assert(t->tagged);
+	strcpy(first, t->tag);
+	cr_expect_eq(strlen(first), PLACE_TAG_LEN);
+	target_close(t);
+
+	cr_assert(!target_open(dir, state, "http://h/else", &t, why), "%s", why);
+	cr_expect(t->tagged && !t->filled);
+	cr_expect_str_eq(t->tag, first);
+	cr_assert(!target_begin(t, (const uint8_t[16]){ 2 }, 1));
+	cr_assert(!target_end(t, 1));
+	target_close(t);
+
+	cr_assert(!target_open(dir, state, "http://h/w", &t, why), "%s", why);
+	cr_expect_str_eq(t->tag, first);
+	target_close(t);
 }
 
 Test(target, K4_remembers_the_versions_an_interrupted_pull_may_have_left, .init = setup,
