@@ -64,19 +64,56 @@ static int ack_write_applied(struct flight *f, struct sent *sent)
 	return index_put(ix, sent->dir_id, sent->name, sent->name_len, &sent->row, list, list_len);
 }
 
-/* Remember what the remote has there, in a row that differs from anything on disk. */
-static int ack_write_conflict(struct sync *s, const struct sent *sent)
+/* A directory that is not there has nothing in it: what was known below was another writer's to remove. */
+static int ack_forget_below(struct sync *s, uint64_t dir_id)
 {
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	int len, err = 0;
+
+	while (!err && (len = index_next(s->index, dir_id, NULL, 0, name, &row)) >= 0) {
+		if (row.type == ENTRY_DIR)
+			err = ack_forget_below(s, row.child);
+		if (!err)
+			err = index_del(s->index, dir_id, name, (size_t)len);
+	}
+	return err;
+}
+
+/* The id of a directory's contents: the one that its node, or a row below, goes by already. */
+static uint64_t ack_child(const struct flight *f, const struct sent *sent)
+{
+	struct sync *s = f->sync;
+	struct dir *parent, *d = NULL;
+
+	if (sent->row.type == ENTRY_DIR && sent->row.child)
+		return sent->row.child;
+	if (sent->item && sent->item->has_known && sent->item->known.type == ENTRY_DIR)
+		return sent->item->known.child;
+	parent = sent->item ? tree_by_serial(s->tree, f->dirs[sent->item->dir].serial) : NULL;
+	if (parent && parent->id == sent->dir_id)
+		d = tree_child(s->tree, parent, sent->name, sent->name_len);
+	return d && d->id ? d->id : index_new_dir(s->index);
+}
+
+/* Remember what the remote has there, in a row that differs from anything on disk. */
+static int ack_write_conflict(struct flight *f, const struct sent *sent)
+{
+	struct sync *s = f->sync;
 	struct index_row row = { .type = (uint8_t)sent->outcome->type,
 				 .mode = UINT32_MAX,
 				 .rev = sent->outcome->rev };
 
+	if (!sent->outcome->rev && sent->row.type == ENTRY_DIR && sent->row.child) {
+		int err = ack_forget_below(s, sent->row.child);
+
+		if (err)
+			return err;
+	}
 	if (!sent->outcome->rev || sent->theirs)
 		return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
 	if (row.type == ENTRY_DIR)
-		row.child = sent->row.type == ENTRY_DIR && sent->row.child ?
-				    sent->row.child :
-				    index_new_dir(s->index);
+		row.child = ack_child(f, sent);
 	return index_put(s->index, sent->dir_id, sent->name, sent->name_len, &row, NULL, 0);
 }
 
@@ -89,11 +126,13 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 	struct index_row row = { .type = ENTRY_DIR,
 				 .flags = INDEX_UNCONFIRMED,
 				 .mode = UINT32_MAX };
+	int err;
 
 	if (!d || !d->parent)
 		return 0;
 	row.child = d->id;
-	return index_put(s->index, d->parent->id, d->name, d->name_len, &row, NULL, 0);
+	err = ack_forget_below(s, d->id);
+	return err ? err : index_put(s->index, d->parent->id, d->name, d->name_len, &row, NULL, 0);
 }
 
 /* Contents are deleted before their directory, so an empty one here held nothing else of ours. */
@@ -116,7 +155,7 @@ static int ack_write(struct flight *f, struct sent *sent)
 	case OUTCOME_CONFLICT:
 		/* What we only may have sent, and somebody else has: it never was ours. */
 		sent->theirs = sent->deletion && sent->row.flags & INDEX_UNCONFIRMED;
-		return ack_write_conflict(s, sent);
+		return ack_write_conflict(f, sent);
 	case OUTCOME_NO_PARENT:
 		return ack_write_no_parent(f, sent);
 	case OUTCOME_NOT_EMPTY:
@@ -216,8 +255,16 @@ static void ack_refused(struct flight *f, const struct sent *sent)
 	if (!r)
 		return;
 	d = tree_by_serial(s->tree, f->dirs[item->dir].serial);
-	if (sent->outcome->code == OUTCOME_NO_PARENT && d && d->parent)
+	if (sent->outcome->code == OUTCOME_NO_PARENT && d && d->parent) {
 		intake_dirty(s, d->parent->serial, d->name, d->name_len, r->epoch);
+		ladder_rewalk(s->ladder, d);
+	}
+	if (sent->outcome->code == OUTCOME_CONFLICT && !sent->outcome->rev && d)
+		d = tree_child(s->tree, d, item->name, item->name_len);
+	else
+		d = NULL;
+	if (d)
+		ladder_rewalk(s->ladder, d);
 	if (sent->theirs) {
 		flight_item_done(f, item);
 	} else if (r->tries >= ACK_TRIES_MAX) {
@@ -422,6 +469,12 @@ static void ack_failure(struct flight *f)
 	ack_all_back(f, 0);
 }
 
+/* Applied without a word, or refused or known before: those are named. */
+static bool ack_applied_any(const struct flight *f)
+{
+	return f->push.n_outcomes < f->n_sent;
+}
+
 void ack_flight(struct flight *f)
 {
 	struct sync *s = f->sync;
@@ -430,8 +483,9 @@ void ack_flight(struct flight *f)
 		ack_all_back(f, 0);
 	} else if (f->push.err) {
 		ack_failure(f);
-	} else if (f->push.version < s->version) {
+	} else if (f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version) {
 		/* A hub that counts lower than before is not the one it was. */
+		s->older = true;
 		sync_ask_again(s);
 		ack_all_back(f, 0);
 	} else if (FAULT(commit_acked)) {

@@ -278,6 +278,11 @@ static void flight_fill(struct flight *f, struct record **records, size_t n)
 	}
 }
 
+static uint64_t flight_due(struct sync *s, uint64_t now)
+{
+	return cycle_due(&s->cycle, now, coalesce_ready(s->dirty), flight_room(s));
+}
+
 void flight_begin(struct sync *s)
 {
 	__cleanup_free struct record **records = NULL;
@@ -286,9 +291,13 @@ void flight_begin(struct sync *s)
 	struct list batch, *node;
 	size_t n = 0;
 
-	if (now < s->quiet_until_ns ||
-	    cycle_due(&s->cycle, now, coalesce_ready(s->dirty), flight_room(s)))
+	if (now < s->quiet_until_ns || flight_due(s, now))
 		return;
+	if (intake_waiting(s)) {
+		cycle_dirtied(&s->cycle, now);
+		if (flight_due(s, now))
+			return;
+	}
 	records = calloc(s->batch_files, sizeof(*records));
 	if (!records)
 		return;
@@ -354,6 +363,7 @@ void flight_send(struct flight *f)
 	f->push = (struct push){ .bulk = &f->bulk, .frames = f->body.area, .frames_len = frames };
 	f->state = FLIGHT_SENDING;
 	f->sent_ns = clock_ns();
+	f->sent_version = f->sync->version;
 	if (!err)
 		err = FAULT(commit_sent);
 	if (err) {
@@ -377,6 +387,6 @@ void flight_progress(struct sync *s)
 	if (f && atomic_load(&f->read_done))
 		f->state = FLIGHT_READ;
 	f = flight_in(s, FLIGHT_READ);
-	if (f && !atomic_load(&f->chunks_out) && !flight_in(s, FLIGHT_SENDING))
+	if (f && s->remote_known && !atomic_load(&f->chunks_out) && !flight_in(s, FLIGHT_SENDING))
 		expand_flight(f);
 }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* --- actions of the ladder -------------------------------------------------------------- */
@@ -258,6 +259,19 @@ void intake_events(struct sync *s)
 		if (clock_ns() - start > SYNC_SLICE_NS)
 			return;
 	}
+}
+
+/*
+ * Whether events wait that nobody has looked at. On a busy machine the watcher may not have run for
+ * longer than the quiet time: that is not quiet.
+ */
+bool intake_waiting(const struct sync *s)
+{
+	int bytes = 0;
+
+	if (!s->ring)
+		return false;
+	return ring_depth(s->ring) || (!ioctl(s->inotify_fd, FIONREAD, &bytes) && bytes > 0);
 }
 
 /* --- listings ---------------------------------------------------------------------------- */

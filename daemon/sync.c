@@ -40,8 +40,8 @@ int sync_step(struct sync *s, int timeout_ms)
 	intake_events(s); /* ring → ladder → dirty paths, directories to visit */
 	sync_remake_cookies(s);
 	intake_pages(s);      /* listings → ladder → dirty paths, directories to visit */
-	sync_remote_state(s); /* is the index about the workspace that is there? */
 	flight_progress(s);   /* acknowledged → index; read → plan → request */
+	sync_remote_state(s); /* is the index about the workspace that is there? */
 	sync_urgency(s);
 	flight_begin(s); /* dirty paths → batch → reader */
 	sync_milestones(s);
@@ -196,6 +196,12 @@ static void sync_state_ended(struct request *rq)
 	sync_wake(s);
 }
 
+/* A new connection may lead to another hub than the one before. */
+static bool sync_was_away(const struct sync *s)
+{
+	return atomic_load(&pool_stats(s->pool)->connects) != s->connects;
+}
+
 void sync_ask_state(struct sync *s)
 {
 	struct request *rq = &s->state_request;
@@ -207,6 +213,8 @@ void sync_ask_state(struct sync *s)
 		return;
 	rq->done = sync_state_ended;
 	rq->ctx = s;
+	s->asked_version = s->version;
+	s->asked_connects = atomic_load(&pool_stats(s->pool)->connects);
 	s->state_asked = !pool_submit(s->pool, rq);
 }
 
@@ -217,12 +225,14 @@ void sync_ask_again(struct sync *s)
 }
 
 /* The index is about another workspace, or a hub that lost versions: it says nothing then. */
-static void sync_distrust(struct sync *s, const char *why)
+static int sync_distrust(struct sync *s, const char *why)
 {
 	unsigned epoch;
+	int err = index_doubt(s->index);
 
+	if (err)
+		return err;
 	log_warn("index", "%s: comparing everything again", why);
-	index_clear(s->index);
 	s->version = 0;
 	s->totals.existing = 0;
 	ladder_walk(s->ladder);
@@ -233,23 +243,30 @@ static void sync_distrust(struct sync *s, const char *why)
 	for (size_t i = 0; i < SYNC_COOKIES; i++)
 		if (s->cookies[i].number && s->cookies[i].seen)
 			s->cookies[i].epoch = epoch;
+	return 0;
 }
 
-static void sync_compare_state(struct sync *s, const struct remote_state *state)
+static int sync_compare_state(struct sync *s, const struct remote_state *state)
 {
 	static const uint8_t none[16];
 	const struct index_meta *meta = index_meta(s->index);
 	bool had = memcmp(meta->uid, none, sizeof(none)) != 0;
+	int err = 0;
 
 	if (!state->exists && (had || meta->version))
-		sync_distrust(s, "the workspace is gone from the hub");
+		err = sync_distrust(s, "the workspace is gone from the hub");
 	else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))
-		sync_distrust(s, "another workspace has its name now");
-	/* Asked beside commits, an answer may be older than an acknowledgement. */
-	else if (state->exists && !s->remote_known && state->version < meta->version)
-		sync_distrust(s, "the hub is older than what it had acknowledged");
+		err = sync_distrust(s, "another workspace has its name now");
+	/* Asked beside commits, an answer may be older than a later acknowledgement. */
+	else if (state->exists && (s->older || state->version < s->asked_version))
+		err = sync_distrust(s, "the hub is older than what it had acknowledged");
+	if (err)
+		return err;
+	s->older = false;
 	s->uid_known = false;
-	s->retries = atomic_load(&pool_stats(s->pool)->retries_network);
+	/* Alone, the question made the connections itself. */
+	s->connects = flight_any(s) ? s->asked_connects :
+				      atomic_load(&pool_stats(s->pool)->connects);
 	if (!state->exists) {
 		memset(s->uid, 0, sizeof(s->uid));
 		index_set_remote(s->index, s->uid, s->version);
@@ -261,6 +278,7 @@ static void sync_compare_state(struct sync *s, const struct remote_state *state)
 		index_set_remote(s->index, s->uid, s->version);
 	}
 	s->remote_known = true;
+	return 0;
 }
 
 static void sync_remote_state(struct sync *s)
@@ -269,10 +287,7 @@ static void sync_remote_state(struct sync *s)
 	int err;
 
 	if (!s->state_asked) {
-		/* A hub that was away may have come back as another one. */
-		bool was_away = atomic_load(&pool_stats(s->pool)->retries_network) != s->retries;
-
-		if ((!s->remote_known || was_away) && clock_ns() >= s->quiet_until_ns)
+		if ((!s->remote_known || sync_was_away(s)) && clock_ns() >= s->quiet_until_ns)
 			sync_ask_state(s);
 		return;
 	}
@@ -281,8 +296,17 @@ static void sync_remote_state(struct sync *s)
 	atomic_store(&s->state_done, false);
 	s->state_asked = false;
 	err = s->remote->ops->state_reply(s->remote, &s->state_request, &state);
-	if (!err) {
-		sync_compare_state(s, &state);
+	if (!err && sync_compare_state(s, &state)) {
+		/* Believed, the rows would hide everything that is missing there. */
+		sync_ask_again(s);
+		sync_trouble(s, -ENOSPC,
+			     "the index in %s cannot be written (is the disk full?): "
+			     "nothing is sent until it can",
+			     s->conf.state);
+		s->quiet_until_ns = clock_ns() + SYNC_RETRY_NS;
+		if (s->conf.once)
+			s->fatal = -ENOSPC;
+	} else if (!err) {
 		s->last_error[0] = '\0';
 	} else if (s->conf.once) {
 		sync_trouble(s, err, "%s", s->state_request.error);
@@ -359,7 +383,8 @@ bool sync_barrier_passed(struct sync *s, uint64_t number)
 {
 	struct cookie *c = sync_cookie(s, number);
 
-	if (!c || !c->seen || !s->walked || !s->remote_known || s->held)
+	if (!c || !c->seen || !s->walked || !s->remote_known || s->held || s->state_asked ||
+	    sync_was_away(s))
 		return false;
 	return barrier_passed(&s->barrier, c->epoch);
 }

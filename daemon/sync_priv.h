@@ -73,6 +73,7 @@ struct flight {
 	struct push push;
 	struct request request;
 	uint64_t sent_ns;
+	uint64_t sent_version; /* known when it was sent: what is applied then is newer */
 	_Atomic bool read_done, reply_done;
 	_Atomic unsigned chunks_out;
 	_Atomic int chunk_err;
@@ -121,6 +122,8 @@ struct sync {
 	struct remote *remote;
 	struct request state_request;
 	bool state_asked;
+	bool older;             /* the hub has made a version again that it had acknowledged */
+	uint64_t asked_version; /* acknowledged before it was asked */
 	_Atomic bool state_done;
 	bool remote_known; /* the index was compared with the remote's state */
 	uint8_t uid[16];
@@ -139,8 +142,8 @@ struct sync {
 	bool held;              /* the root was lost */
 	struct path_ident root; /* of the first visit */
 	bool root_known;
-	uint64_t retries;     /* of the pool, when the remote's state was last compared */
-	bool first_known;     /* first_epoch is valid */
+	uint64_t connects, asked_connects; /* of the pool, when the remote's state was last asked */
+	bool first_known;                  /* first_epoch is valid */
 	unsigned first_epoch; /* closed when the first walk ended: passed = the first scan is pushed */
 	int fatal;
 	char last_error[256];
@@ -156,6 +159,7 @@ struct sync {
 extern const struct ladder_ops intake_ops;
 int intake_watch_cookies(struct sync *s);
 void intake_events(struct sync *s);
+bool intake_waiting(const struct sync *s);
 void intake_pages(struct sync *s);
 void intake_visits(struct sync *s);
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch);

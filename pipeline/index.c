@@ -419,6 +419,53 @@ int index_clear(struct index *ix)
 	return err || !own ? err : index_commit(ix);
 }
 
+static int doubt_rows(struct index *ix)
+{
+	MDB_val key, val;
+	MDB_cursor *cur;
+	int rc = mdb_cursor_open(ix->write, ix->rows, &cur);
+
+	if (rc)
+		return rc;
+	while (!(rc = mdb_cursor_get(cur, &key, &val, MDB_NEXT))) {
+		struct index_row row;
+		struct disk_row disk;
+		MDB_val out = { .mv_data = &disk, .mv_size = sizeof(disk) };
+		struct index_key k;
+
+		if (row_get(&key, &val, &row))
+			continue;
+		row = (struct index_row){ .type = row.type,
+					  .flags = INDEX_UNCONFIRMED,
+					  .mode = UINT32_MAX,
+					  .child = row.child };
+		memcpy(k.b, key.mv_data, key.mv_size);
+		key.mv_data = k.b;
+		row_put(&row, &key, &disk);
+		rc = mdb_cursor_put(cur, &key, &out, MDB_CURRENT);
+		if (rc)
+			break;
+	}
+	mdb_cursor_close(cur);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int index_doubt(struct index *ix)
+{
+	static const uint8_t none[16];
+	int rc, err = index_begin(ix);
+
+	if (err)
+		return err;
+	rc = doubt_rows(ix);
+	if (!rc)
+		rc = mdb_drop(ix->write, ix->lists, 0);
+	if (rc)
+		return fail(ix, rc);
+	err = index_set_remote(ix, none, 0);
+	return err ? err : index_commit(ix);
+}
+
 uint64_t index_new_dir(struct index *ix)
 {
 	ix->meta_dirty = true;

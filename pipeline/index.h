@@ -84,6 +84,10 @@ int index_set_remote(struct index *ix, const uint8_t uid[16], uint64_t version);
  * reused. */
 int index_clear(struct index *ix);
 
+/** index_doubt() - each row becomes "the remote may hold something there", workspace id and version are
+ * forgotten; in its own transaction. */
+int index_doubt(struct index *ix);
+
 /** index_get() - Return: 0, -ENOENT, -SP_EINTEGRITY (checksum: treat as absent). */
 int index_get(struct index *ix, uint64_t dir, const char *name, size_t len, struct index_row *ret);
 /** index_list() - the chunk list bytes kept with a file. malloc'ed. Return: 0, -ENOENT, -ENOMEM,

@@ -271,7 +271,10 @@ static void note_breaker(struct pool *p, const struct work *w, const struct atte
 static void note_traffic(struct pool *p, struct conn *c, const struct attempt *a)
 {
 	curl_off_t sent = 0, received = 0;
+	long connects = 0;
 
+	curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &connects);
+	count(&p->stats.connects, (uint64_t)connects);
 	curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
 	curl_easy_getinfo(c->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
 	count(&p->stats.bytes_sent, (uint64_t)sent);

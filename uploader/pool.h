@@ -76,7 +76,8 @@ void request_init(struct request *rq, const char *method, const struct retry_pol
 void request_free(struct request *rq);
 
 struct pool_stats {
-	_Atomic uint64_t requests, retries_network, retries_status, bytes_sent, bytes_received;
+	_Atomic uint64_t requests, connects, retries_network, retries_status, bytes_sent,
+		bytes_received;
 	_Atomic uint64_t by_class[6]; /* replies 1xx..5xx at [1..5]; [0]: no reply */
 	_Atomic uint64_t in_flight, in_flight_max;
 };

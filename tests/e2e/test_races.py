@@ -149,6 +149,46 @@ def flush_begun_while_the_hub_is_down_waits_for_all_of_it():
         check(not compare(w.tree, out), "flush was passed before everything was sent")
 
 
+def a_hub_restored_from_a_backup_gets_what_it_lost():
+    for while_down in (False, True):
+        with World() as w:
+            fill(f"{w.tree}/D")
+            hub = w.hub()
+            w.watch()
+            w.flush()
+            hub.stop()
+            shutil.copytree(w.data, f"{w.dir}/backup")
+            hub = w.hub()
+            with open(f"{w.tree}/lost", "w") as f:
+                f.write("in the version after the backup")
+            w.flush()
+            hub.kill()
+            shutil.rmtree(w.data)
+            os.rename(f"{w.dir}/backup", w.data)
+            if while_down:
+                with open(f"{w.tree}/next", "w") as f:
+                    f.write("written while it was down")
+                time.sleep(.3)
+            w.hub()
+            with open(f"{w.tree}/last", "w") as f:
+                f.write("written after")
+            w.exact(f"restored, written while down: {while_down}")
+
+
+def a_directory_that_another_writer_removed_comes_back_whole():
+    with World() as w:
+        fill(f"{w.tree}/D")
+        w.hub()
+        w.watch()
+        w.flush()
+        other = w.pull()
+        shutil.rmtree(f"{other}/D")
+        w.run("push", other, "--to", w.url, "--state", f"{other}.state")
+        with open(f"{w.tree}/D/new", "w") as f:
+            f.write("new")
+        w.exact("")
+
+
 def thousands_of_files_moved_out_at_once():
     with World() as w:
         fill(f"{w.tree}/a", 21500)
@@ -232,5 +272,6 @@ def K1_a_lost_root_deletes_nothing():
 main([S5_a_directory_replaced_while_its_deletion_is_on_its_way, S5_a_directory_that_was_a_file_for_a_moment,
       S5_a_directory_moved_while_its_files_are_on_their_way, C5_a_file_rewritten_and_removed_while_it_is_on_its_way,
       an_empty_hub_in_the_place_of_the_old_one_gets_everything, flush_begun_while_the_hub_is_down_waits_for_all_of_it,
+      a_hub_restored_from_a_backup_gets_what_it_lost, a_directory_that_another_writer_removed_comes_back_whole,
       thousands_of_files_moved_out_at_once, W12_a_path_that_is_too_long_is_named_and_disturbs_nothing,
       K3_two_writers_on_different_paths_and_on_the_same, K1_a_lost_root_deletes_nothing])
