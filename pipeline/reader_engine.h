@@ -34,7 +34,7 @@ struct reader_slot {
 	uint32_t got;  /* bytes read, with @err 0 */
 	int fd;        /* -1: not open */
 	int err;       /* -errno of opening or reading; -ECANCELED: never tried */
-	bool todo;     /* the engine's own */
+	bool chosen;   /* the engine's own: part of this phase */
 };
 
 /** struct reader_ops - the phases; @e belongs to one thread at a time. */

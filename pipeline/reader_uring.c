@@ -107,7 +107,7 @@ static void reap(struct uring *u, unsigned n, struct reader_slot *slots, took_fn
 	}
 }
 
-/* One phase over the slots with @todo set. What is not submitted keeps the error it came with. */
+/* One phase over the slots with @chosen set. What is not submitted keeps the error it came with. */
 static void phase(struct uring *u, int dirfd, struct reader_slot *slots, unsigned n, prep_fn prep,
 		  took_fn took)
 {
@@ -119,7 +119,7 @@ static void phase(struct uring *u, int dirfd, struct reader_slot *slots, unsigne
 	for (unsigned i = 0; i < n; i++) {
 		struct io_uring_sqe *sqe;
 
-		if (!slots[i].todo)
+		if (!slots[i].chosen)
 			continue;
 		sqe = io_uring_get_sqe(&u->ring);
 		if (!sqe)
@@ -156,7 +156,7 @@ static void uring_open_all(void *e, int dirfd, struct reader_slot *slots, unsign
 	for (unsigned i = 0; i < n; i++) {
 		slots[i].fd = -1;
 		slots[i].err = -ECANCELED;
-		slots[i].todo = true;
+		slots[i].chosen = true;
 	}
 	if (!u->alive) {
 		log_warn("reader", "an io_uring failed (%s), making a new one", err_str(u->err));
@@ -177,8 +177,8 @@ static bool is_cold(const struct reader_slot *s)
 static void uring_read_all(void *e, struct reader_slot *slots, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		slots[i].todo = slots[i].fd >= 0;
-		if (slots[i].todo)
+		slots[i].chosen = slots[i].fd >= 0;
+		if (slots[i].chosen)
 			slots[i].err = -ECANCELED;
 	}
 	phase(e, -1, slots, n, prep_read_now, took_read);
@@ -188,7 +188,7 @@ static void uring_read_all(void *e, struct reader_slot *slots, unsigned n)
 		/* tmpfs: cannot promise not to wait; pread() refuses a FIFO by itself. */
 		if (s->fd >= 0 && s->err == -EOPNOTSUPP)
 			reader_threads.read_all(NULL, s, 1);
-		s->todo = s->fd >= 0 && is_cold(s);
+		s->chosen = s->fd >= 0 && is_cold(s);
 	}
 	phase(e, -1, slots, n, prep_read, took_read);
 }
@@ -196,14 +196,14 @@ static void uring_read_all(void *e, struct reader_slot *slots, unsigned n)
 static void uring_close_all(void *e, struct reader_slot *slots, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		slots[i].todo = slots[i].fd >= 0;
+		slots[i].chosen = slots[i].fd >= 0;
 	phase(e, -1, slots, n, prep_close, took_close);
 	reader_threads.close_all(NULL, slots, n);
 }
 
 static int probe_open_close(struct uring *u)
 {
-	struct reader_slot s = { .name = ".", .fd = -1, .err = -ECANCELED, .todo = true };
+	struct reader_slot s = { .name = ".", .fd = -1, .err = -ECANCELED, .chosen = true };
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	bool closed;
 
@@ -222,7 +222,7 @@ static int probe_open_close(struct uring *u)
 static int probe_read(struct uring *u)
 {
 	unsigned char byte = 0;
-	struct reader_slot s = { .buf = &byte, .want = 1, .err = -ECANCELED, .todo = true };
+	struct reader_slot s = { .buf = &byte, .want = 1, .err = -ECANCELED, .chosen = true };
 
 	s.fd = memfd_create("probe", MFD_CLOEXEC);
 	if (s.fd < 0)

@@ -3,6 +3,7 @@
  * test_change.c - the messages between client and hub, valid, cut, mutated and hostile.
  */
 #include "tests/check.h"
+#include "tests/lib/rng.h"
 
 #include "base/err.h"
 #include "base/path.h"
@@ -13,7 +14,6 @@
 
 #define ROUNDS 20000
 
-static uint64_t rng_state;
 static struct buf out;
 
 static void setup(void)
@@ -24,24 +24,6 @@ static void setup(void)
 static void teardown(void)
 {
 	buf_free(&out);
-}
-
-static void rng_seed(void)
-{
-	const char *text = getenv("SPATE_SEED");
-
-	rng_state = text ? strtoull(text, NULL, 0) : 0x4348414e;
-	if (!rng_state)
-		rng_state = 1;
-	cr_log_info("SPATE_SEED=%llu", (unsigned long long)rng_state);
-}
-
-static uint64_t rng(void)
-{
-	rng_state ^= rng_state << 13;
-	rng_state ^= rng_state >> 7;
-	rng_state ^= rng_state << 17;
-	return rng_state;
 }
 
 static struct change a_file(void)
@@ -980,7 +962,7 @@ Test(messages, X1_mutated_messages_are_refused_or_obey_the_rules, .init = setup,
 	unsigned char *p;
 	int end;
 
-	rng_seed();
+	rng_seed(0x4348414e);
 	write_everything(ends);
 	p = malloc(out.len);
 	for (int round = 0; round < ROUNDS; round++) {

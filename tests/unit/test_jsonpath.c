@@ -3,6 +3,7 @@
  * test_jsonpath.c - paths in JSON, whatever bytes they have.
  */
 #include "tests/check.h"
+#include "tests/lib/rng.h"
 
 #include "proto/jsonpath.h"
 
@@ -13,26 +14,6 @@
 #include <string.h>
 
 #define ROUNDS 5000
-
-static uint64_t rng_state;
-
-static void rng_seed(void)
-{
-	const char *text = getenv("SPATE_SEED");
-
-	rng_state = text ? strtoull(text, NULL, 0) : 0x4a534f4e;
-	if (!rng_state)
-		rng_state = 1;
-	cr_log_info("SPATE_SEED=%llu", (unsigned long long)rng_state);
-}
-
-static uint64_t rng(void)
-{
-	rng_state ^= rng_state << 13;
-	rng_state ^= rng_state >> 7;
-	rng_state ^= rng_state << 17;
-	return rng_state;
-}
 
 /* The JSON text of @path is @want. */
 static void expect_text(const char *path, size_t len, const char *want)
@@ -66,7 +47,7 @@ Test(jsonpath, other_bytes_are_base64)
 
 Test(jsonpath, random_bytes_come_back_through_text)
 {
-	rng_seed();
+	rng_seed(0x4a534f4e);
 	for (int round = 0; round < ROUNDS; round++) {
 		char path[64], back[64];
 		size_t n = rng() % sizeof(path);
