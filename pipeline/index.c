@@ -136,6 +136,8 @@ static int put_meta(struct index *ix)
 	struct disk_meta disk = {
 		.version = ix->meta.version,
 		.next_dir = ix->next_dir,
+		.seen = ix->meta.seen,
+		.root = ix->meta.root,
 	};
 	MDB_val val = { .mv_data = &disk, .mv_size = sizeof(disk) };
 
@@ -402,6 +404,30 @@ int index_set_remote(struct index *ix, const uint8_t uid[16], uint64_t version)
 	return own ? index_commit(ix) : 0;
 }
 
+int index_set_seen(struct index *ix, uint64_t version)
+{
+	bool own;
+	int err = begin_own(ix, &own);
+
+	if (err)
+		return err;
+	ix->meta.seen = version;
+	ix->meta_dirty = true;
+	return own ? index_commit(ix) : 0;
+}
+
+int index_set_root(struct index *ix, const struct path_ident *root)
+{
+	bool own;
+	int err = begin_own(ix, &own);
+
+	if (err)
+		return err;
+	ix->meta.root = *root;
+	ix->meta_dirty = true;
+	return own ? index_commit(ix) : 0;
+}
+
 int index_clear(struct index *ix)
 {
 	static const uint8_t none[16];
@@ -415,6 +441,7 @@ int index_clear(struct index *ix)
 		rc = mdb_drop(ix->write, ix->lists, 0);
 	if (rc)
 		return fail(ix, rc);
+	ix->meta.seen = 0;
 	err = index_set_remote(ix, none, 0);
 	return err || !own ? err : index_commit(ix);
 }
@@ -462,6 +489,7 @@ int index_doubt(struct index *ix)
 		rc = mdb_drop(ix->write, ix->lists, 0);
 	if (rc)
 		return fail(ix, rc);
+	ix->meta.seen = 0;
 	err = index_set_remote(ix, none, 0);
 	return err ? err : index_commit(ix);
 }
@@ -511,6 +539,8 @@ static int load_meta(struct index *ix)
 	ix->meta.remote[sizeof(ix->meta.remote) - 1] = '\0';
 	memcpy(ix->meta.uid, disk.uid, sizeof(ix->meta.uid));
 	ix->meta.version = disk.version;
+	ix->meta.seen = disk.seen;
+	ix->meta.root = disk.root;
 	ix->next_dir = disk.next_dir;
 	ix->before = ix->meta;
 	return 0;

@@ -11,6 +11,7 @@
 #ifndef SPATE_PIPELINE_INDEX_H
 #define SPATE_PIPELINE_INDEX_H
 
+#include "base/path.h"
 #include "proto/change.h"
 
 #include <stdbool.h>
@@ -56,6 +57,8 @@ struct index_meta {
 	char remote[400];             /* origin/workspace it belongs to */
 	uint8_t uid[16];              /* the workspace's random id; all zero: none yet */
 	uint64_t version;             /* newest version this client made or saw acknowledged */
+	uint64_t seen;                /* version whose whole manifest this client knows; 0: none */
+	struct path_ident root;       /* the tree it was made of; ino 0: not yet known */
 	uint8_t writer[WRITER_BYTES]; /* random, made once */
 };
 
@@ -79,7 +82,13 @@ void index_close(struct index *ix);
 const struct index_meta *index_meta(const struct index *ix);
 /** index_set_remote() - remember workspace id and version (in the open transaction, or its own). */
 int index_set_remote(struct index *ix, const uint8_t uid[16], uint64_t version);
-/** index_clear() - forget all rows, workspace id and version (another workspace behind the same
+/** index_set_seen() - every path of @version was compared with what is here: whatever is newer and of
+ * another writer, this client does not know (in the open transaction, or its own). */
+int index_set_seen(struct index *ix, uint64_t version);
+/** index_set_root() - remember which directory the rows are about (in the open transaction, or its
+ * own). */
+int index_set_root(struct index *ix, const struct path_ident *root);
+/** index_clear() - forget all rows, workspace id, version and what was seen (another workspace behind the same
  * URL), in the open transaction, or its own. Keeps the writer id; directory ids are still never
  * reused. */
 int index_clear(struct index *ix);

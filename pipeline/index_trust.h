@@ -15,7 +15,7 @@
 
 #include <lmdb.h>
 
-#define INDEX_FORMAT 1u
+#define INDEX_FORMAT 2u
 #define INDEX_DIR "index"
 #define INDEX_KEY_MAX (8 + 255)
 #define INDEX_STARTS_MAX 2u
@@ -45,6 +45,8 @@ struct disk_meta {
 	uint8_t uid[16];
 	uint64_t version;
 	uint64_t next_dir;
+	uint64_t seen;
+	struct path_ident root;
 	uint32_t sum;
 } __attribute__((packed));
 

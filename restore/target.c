@@ -201,7 +201,7 @@ int target_begin(struct target *t, const uint8_t uid[16], uint64_t version)
 
 int target_end(struct target *t, uint64_t version)
 {
-	int err = index_set_remote(t->index, t->uid, version);
+	int err = index_set_remote(t->index, t->uid, version) ?: index_set_seen(t->index, version);
 
 	index_ready(t->index);
 	if (t->n_versions != 1 || t->versions[0] != version) {

@@ -158,6 +158,7 @@ IndexTest(S3_all_is_there_after_a_clean_restart)
 {
 	struct index *ix = opened(true);
 	uint8_t uid[16] = "0123456789abcde", writer[WRITER_BYTES];
+	const struct path_ident root = { .dev = 7, .ino = 8, .mnt_id = 9 };
 	void *list;
 	size_t len;
 	struct index_row row = row_of(9);
@@ -168,6 +169,8 @@ IndexTest(S3_all_is_there_after_a_clean_restart)
 	cr_assert_eq(index_put(ix, 3, "big", 3, &row, "the list", 8), 0);
 	cr_assert_eq(index_commit(ix), 0);
 	cr_assert_eq(index_set_remote(ix, uid, 55), 0);
+	cr_assert_eq(index_set_seen(ix, 44), 0);
+	cr_assert_eq(index_set_root(ix, &root), 0);
 	index_close(ix);
 	ix = opened(false);
 	cr_assert_eq(index_count(ix), 1001);
@@ -177,6 +180,8 @@ IndexTest(S3_all_is_there_after_a_clean_restart)
 	cr_assert_arr_eq(list, "the list", 8);
 	free(list);
 	cr_assert_eq(index_meta(ix)->version, 55);
+	cr_assert_eq(index_meta(ix)->seen, 44);
+	cr_assert(path_ident_same(&index_meta(ix)->root, &root));
 	cr_assert_arr_eq(index_meta(ix)->uid, uid, 16);
 	cr_assert_arr_eq(index_meta(ix)->writer, writer, sizeof(writer));
 	index_close(ix);
@@ -418,11 +423,11 @@ IndexTest(S4_after_another_boot_only_a_clean_stop_is_believed)
 
 	fill(ix, 5);
 	index_close(ix);
-	write_state("spate-index 1 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee clean 0\n");
+	write_state("spate-index 2 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee clean 0\n");
 	ix = opened(false);
 	cr_assert_eq(index_count(ix), 5);
 	index_close(ix);
-	write_state("spate-index 1 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee open 0\n");
+	write_state("spate-index 2 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee open 0\n");
 	ix = opened(true);
 	cr_assert_eq(index_count(ix), 0);
 	index_close(ix);
@@ -431,9 +436,9 @@ IndexTest(S4_after_another_boot_only_a_clean_stop_is_believed)
 IndexTest(S4_another_format_or_a_senseless_state_is_discarded)
 {
 	static const char *const states[] = {
-		"spate-index 2 - clean 0\n", "",
-		"spate-index 1 - clean\n",   "\xff\xfe\n",
-		"spate-index 1 - dirty 0\n", "spate-index 1 - open 0\n",
+		"spate-index 3 - clean 0\n", "",
+		"spate-index 2 - clean\n",   "\xff\xfe\n",
+		"spate-index 2 - dirty 0\n", "spate-index 2 - open 0\n",
 	};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++) {
@@ -767,5 +772,19 @@ IndexTest(agrees_with_a_naive_model_over_commits_aborts_and_restarts, .timeout =
 		if (rand() % 50 == 0)
 			cr_assert_eq(index_sync(ix), 0);
 	}
+	index_close(ix);
+}
+
+IndexTest(nothing_is_known_as_seen_once_the_rows_are_in_doubt)
+{
+	struct index *ix = opened(true);
+
+	fill(ix, 5);
+	cr_assert_eq(index_set_seen(ix, 4), 0);
+	cr_assert_eq(index_doubt(ix), 0);
+	cr_assert_eq(index_meta(ix)->seen, 0);
+	cr_assert_eq(index_set_seen(ix, 4), 0);
+	cr_assert_eq(index_clear(ix), 0);
+	cr_assert_eq(index_meta(ix)->seen, 0);
 	index_close(ix);
 }
