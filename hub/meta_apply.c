@@ -167,6 +167,7 @@ static bool same_content(const struct change *ch, const struct sql_row *row)
 		return b->type == ENTRY_SYMLINK && a->target_len == b->target_len &&
 		       !memcmp(a->target, b->target, a->target_len);
 	case CHANGE_DELETE:
+	case CHANGE_MOVE:
 		break;
 	}
 	return false;
@@ -272,6 +273,7 @@ static int row_add(struct commit_run *run, const struct change *ch, const struct
 			       e->mtime_ns, (uint64_t)e->target_len, CONTENT_NONE, row->e.rev,
 			       row->writer, e->flags, e->target, e->target_len);
 	case CHANGE_DELETE:
+	case CHANGE_MOVE:
 		break;
 	}
 	return -EINVAL;

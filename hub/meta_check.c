@@ -60,6 +60,8 @@ static void check_paths(struct commit_run *run)
 		const struct change *ch = &run->c->changes[i];
 		bool put = ch->op != CHANGE_DELETE;
 
+		if (ch->op == CHANGE_MOVE)
+			run_invalid(run, i, "op", "this hub does not move");
 		if (prev && !compare(run->c, run->order[k - 1], i))
 			run_invalid(run, i, "path", "the same path twice");
 		prev = ch;

@@ -61,16 +61,15 @@ static int get_hash(struct wire_reader *r, uint32_t field, struct sha *ret)
 	return 0;
 }
 
-static int get_path(struct wire_reader *r, uint32_t field, struct entry *e)
+static int get_path(struct wire_reader *r, uint32_t field, const char *name, const char **ret,
+		    size_t *ret_len)
 {
 	static _Thread_local char text[128];
-	const char *why = "refused";
+	const char *why = "not 1 to 4095 bytes (bin)";
 
-	if (wire_bin(r, field, PATH_BYTES_MAX, &e->path, &e->path_len))
-		return refuse(r, "path: not 1 to 4095 bytes (bin)");
-	if (path_ok(e->path, e->path_len, &why))
+	if (!wire_bin(r, field, PATH_BYTES_MAX, ret, ret_len) && path_ok(*ret, *ret_len, &why))
 		return 0;
-	snprintf(text, sizeof(text), "path: %s", why);
+	snprintf(text, sizeof(text), "%s: %s", name, why);
 	return refuse(r, text);
 }
 
@@ -219,7 +218,12 @@ int commit_head_get(struct wire_reader *r, struct commit_head *ret)
 /* --- changes ----------------------------------------------------------------------------- */
 
 /* Fields of each operation, by enum change_op. */
-static const uint32_t change_fields[] = { 0, 10, 5, 6, 3 };
+static const uint32_t change_fields[] = { 0, 10, 5, 6, 3, 4 };
+
+static bool is_put(enum change_op op)
+{
+	return op != CHANGE_DELETE && op != CHANGE_MOVE;
+}
 
 static void change_put_content(struct wire_writer *w, const struct change *c)
 {
@@ -239,7 +243,7 @@ int change_put(struct buf *meta, const struct change *c)
 	wire_put_u64(&w, c->op);
 	wire_put_bin(&w, c->e.path, c->e.path_len);
 	put_u64_or_nil(&w, c->expect, EXPECT_ANY);
-	if (c->op != CHANGE_DELETE) {
+	if (is_put(c->op)) {
 		wire_put_u64(&w, c->e.mode);
 		wire_put_i64(&w, c->e.mtime_ns);
 	}
@@ -247,6 +251,8 @@ int change_put(struct buf *meta, const struct change *c)
 		change_put_content(&w, c);
 	else if (c->op == CHANGE_PUT_SYMLINK)
 		wire_put_bin(&w, c->e.target, c->e.target_len);
+	else if (c->op == CHANGE_MOVE)
+		wire_put_bin(&w, c->to, c->to_len);
 	return wire_writer_done(&w);
 }
 
@@ -261,29 +267,31 @@ static int change_get_content(struct wire_reader *r, struct change *c)
 
 int change_get(struct wire_reader *r, struct change *ret)
 {
-	/* An operation has the number of the type it makes; a deletion makes none. */
+	/* An operation has the number of the type it makes; a delete and a move make none. */
 	static const enum entry_type types[] = {
-		ENTRY_NONE, ENTRY_FILE, ENTRY_DIR, ENTRY_SYMLINK, ENTRY_NONE,
+		ENTRY_NONE, ENTRY_FILE, ENTRY_DIR, ENTRY_SYMLINK, ENTRY_NONE, ENTRY_NONE,
 	};
 	struct change c = { .frame = FRAME_NONE };
 	uint32_t op;
 	int err = 0;
 
-	if (get_u32(r, 0, CHANGE_DELETE, "op: not 1 to 4", &op))
+	if (get_u32(r, 0, CHANGE_MOVE, "op: not 1 to 5", &op))
 		return -SP_EMALFORMED;
 	if (!op)
-		return refuse(r, "op: not 1 to 4");
+		return refuse(r, "op: not 1 to 5");
 	c.op = (enum change_op)op;
 	c.e.type = types[op];
-	if (want_fields(r, change_fields[op]) || get_path(r, 1, &c.e) ||
+	if (want_fields(r, change_fields[op]) || get_path(r, 1, "path", &c.e.path, &c.e.path_len) ||
 	    get_u64_or_nil(r, 2, REV_MAX, EXPECT_ANY, "expect: not a rev or nil", &c.expect))
 		return -SP_EMALFORMED;
-	if (c.op != CHANGE_DELETE)
+	if (is_put(c.op))
 		err = get_mode_and_mtime(r, 3, &c.e);
 	if (!err && c.op == CHANGE_PUT_FILE)
 		err = change_get_content(r, &c);
 	else if (!err && c.op == CHANGE_PUT_SYMLINK)
 		err = get_target(r, 5, "target: not 1 to 4095 bytes without NUL", &c.e);
+	else if (!err && c.op == CHANGE_MOVE)
+		err = get_path(r, 3, "to", &c.to, &c.to_len);
 	if (!err)
 		*ret = c;
 	return err;
@@ -465,7 +473,7 @@ int manifest_entry_get(struct wire_reader *r, struct entry *ret, bool *ret_more)
 		return refuse(r, "type: not 1 to 3");
 	e.type = (enum entry_type)type;
 	file = e.type == ENTRY_FILE;
-	if (get_path(r, 1, &e) || get_mode_and_mtime(r, 2, &e))
+	if (get_path(r, 1, "path", &e.path, &e.path_len) || get_mode_and_mtime(r, 2, &e))
 		return -SP_EMALFORMED;
 	if (file ? get_size_and_form(r, 4, &e) || get_hash(r, 6, &e.hash) :
 		   manifest_get_bare(r, &e))

@@ -16,18 +16,26 @@ enum change_op {
 	CHANGE_PUT_DIR = 2,
 	CHANGE_PUT_SYMLINK = 3,
 	CHANGE_DELETE = 4,
+	CHANGE_MOVE = 5, /* of a directory with all that is in it */
 };
 
 #define EXPECT_ANY UINT64_MAX
 #define EXPECT_ABSENT 0
 #define FRAME_NONE UINT64_MAX
 
-/** struct change - one operation of a commit. @e.path and @e.target are borrowed. */
+/**
+ * struct change - one operation of a commit. @e.path, @e.target and @to are borrowed.
+ *
+ * The path of a delete and of a move (where the directory is moved from) is one of the workspace
+ * before the commit; the path of a put and @to are ones of the workspace after it.
+ */
 struct change {
 	enum change_op op;
-	struct entry e;  /* e.rev and e.dir unused */
-	uint64_t expect; /* rev, EXPECT_ABSENT or EXPECT_ANY */
-	uint64_t frame;  /* offset in the frames area, or FRAME_NONE */
+	struct entry e; /* e.rev and e.dir unused; a delete and a move have a path only */
+	uint64_t expect; /* rev, EXPECT_ABSENT or EXPECT_ANY; a move: the newest rev known below it */
+	uint64_t frame; /* offset in the frames area, or FRAME_NONE */
+	const char *to; /* a move: where to, else NULL */
+	size_t to_len;
 };
 
 #define WRITER_BYTES 16

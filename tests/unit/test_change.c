@@ -84,6 +84,18 @@ static struct change a_delete(void)
 	};
 }
 
+static struct change a_move(void)
+{
+	return (struct change){
+		.op = CHANGE_MOVE,
+		.e = { .path = "old/dir", .path_len = 7 },
+		.expect = 9,
+		.frame = FRAME_NONE,
+		.to = "new",
+		.to_len = 3,
+	};
+}
+
 static void expect_same_entry(const struct entry *a, const struct entry *b)
 {
 	cr_expect_eq(a->type, b->type);
@@ -279,6 +291,8 @@ static void expect_comes_back(const struct change *c)
 	cr_expect_eq(back.expect, c->expect);
 	cr_expect_eq(back.frame, c->frame);
 	expect_same_entry(&back.e, &c->e);
+	cr_assert_eq(back.to_len, c->to_len);
+	cr_expect(!back.to_len || !memcmp(back.to, c->to, c->to_len));
 }
 
 /* The change is written as it is and must be refused for @why. */
@@ -296,9 +310,9 @@ static void expect_refused(const struct change *c, const char *why)
 
 Test(change, every_operation_comes_back, .init = setup, .fini = teardown)
 {
-	const struct change all[] = { a_file(), a_dir(), a_symlink(), a_delete() };
+	const struct change all[] = { a_file(), a_dir(), a_symlink(), a_delete(), a_move() };
 
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 5; i++)
 		expect_comes_back(&all[i]);
 }
 
@@ -370,9 +384,9 @@ Test(change, X1_refuses_every_path_that_could_leave_the_root, .init = setup, .fi
 		{ "a/../b", 6, "path: \".\" or \"..\" as a component" },
 		{ "a\0b", 3, "path: NUL byte" },
 	};
-	const struct change all[] = { a_file(), a_dir(), a_symlink(), a_delete() };
+	const struct change all[] = { a_file(), a_dir(), a_symlink(), a_delete(), a_move() };
 
-	for (size_t op = 0; op < 4; op++)
+	for (size_t op = 0; op < 5; op++)
 		for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 			struct change c = all[op];
 
@@ -380,6 +394,15 @@ Test(change, X1_refuses_every_path_that_could_leave_the_root, .init = setup, .fi
 			c.e.path_len = bad[i].len;
 			expect_refused(&c, bad[i].why);
 		}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct change c = a_move();
+		char why[64];
+
+		c.to = bad[i].path;
+		c.to_len = bad[i].len;
+		snprintf(why, sizeof(why), "to:%s", bad[i].why + strlen("path:"));
+		expect_refused(&c, why);
+	}
 }
 
 Test(change, a_path_has_at_most_4095_bytes, .init = setup, .fini = teardown)
@@ -396,6 +419,31 @@ Test(change, a_path_has_at_most_4095_bytes, .init = setup, .fini = teardown)
 	path[4095] = 'y';
 	c.e.path_len = 4096;
 	expect_refused(&c, "path: not 1 to 4095 bytes (bin)");
+	c = a_move();
+	c.to = path;
+	c.to_len = 4096;
+	expect_refused(&c, "to: not 1 to 4095 bytes (bin)");
+}
+
+/* Two paths that name different states: what they have in common says nothing. */
+Test(change, a_move_may_name_any_two_paths, .init = setup, .fini = teardown)
+{
+	static const char *const to[] = { "old/dir", "old/dir/below", "old", "o" };
+	static char longest[4095];
+	struct change c = a_move();
+
+	for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
+		c.to = to[i];
+		c.to_len = strlen(to[i]);
+		expect_comes_back(&c);
+	}
+	for (size_t i = 0; i < sizeof(longest); i++)
+		longest[i] = i % 2 ? '/' : 'x';
+	c.e.path = c.to = longest;
+	c.e.path_len = c.to_len = sizeof(longest);
+	expect_comes_back(&c);
+	c.expect = EXPECT_ANY;
+	expect_comes_back(&c);
 }
 
 Test(change, a_target_has_1_to_4095_bytes_and_no_NUL, .init = setup, .fini = teardown)
@@ -480,10 +528,10 @@ static void expect_spoiled(const struct change *c, enum spoil how, uint32_t fiel
 Test(change, refuses_every_field_of_another_type_missing_fields_and_trailing_ones, .init = setup,
      .fini = teardown)
 {
-	static const uint32_t fields[] = { 10, 5, 6, 3 };
-	const struct change all[] = { a_file(), a_dir(), a_symlink(), a_delete() };
+	static const uint32_t fields[] = { 10, 5, 6, 3, 4 };
+	const struct change all[] = { a_file(), a_dir(), a_symlink(), a_delete(), a_move() };
 
-	for (size_t op = 0; op < 4; op++) {
+	for (size_t op = 0; op < 5; op++) {
 		expect_spoiled(&all[op], SPOIL_EXTRA, 0);
 		for (uint32_t f = 0; f < fields[op]; f++) {
 			expect_spoiled(&all[op], SPOIL_TYPE, f);
@@ -500,7 +548,7 @@ Test(change, refuses_unknown_operations_and_numbers_that_mean_nil, .init = setup
 	} rows[] = {
 		{ 4, 0, 0 },
 		{ 0, 0, -SP_EMALFORMED },
-		{ 5, 0, -SP_EMALFORMED },
+		{ 6, 0, -SP_EMALFORMED },
 		{ UINT64_MAX, 0, -SP_EMALFORMED },
 		{ (1ull << 32) + 4, 0, -SP_EMALFORMED },
 		{ 4, EXPECT_ANY, -SP_EMALFORMED },
@@ -520,7 +568,7 @@ Test(change, refuses_unknown_operations_and_numbers_that_mean_nil, .init = setup
 		cr_assert_eq(wire_writer_done(&w), 0);
 		cr_expect_eq(change_back(&back, &why), rows[i].want, "row %zu", i);
 		if (rows[i].op != CHANGE_DELETE)
-			cr_expect_str_eq(why, "op: not 1 to 4");
+			cr_expect_str_eq(why, "op: not 1 to 5");
 	}
 }
 
@@ -786,19 +834,19 @@ Test(fetch, refuses_too_many_items_and_names_that_are_not_one_component, .init =
 
 /* A commit's meta, a commit reply, a manifest page and a fetch request, one behind the other;
  * the kind of each record is known by its position. */
-#define N_RECORDS 15
+#define N_RECORDS 16
 
 static void write_everything(size_t ends[N_RECORDS])
 {
-	const struct change changes[] = { a_file(), a_dir(), a_symlink(), a_delete() };
+	const struct change changes[] = { a_file(), a_dir(), a_symlink(), a_delete(), a_move() };
 	const struct fetch_item items[] = { { .dir = 2, .name = "n", .name_len = 1 }, { 0 } };
-	const struct commit_head head = { .base = BASE_NONE, .n_changes = 4 };
+	const struct commit_head head = { .base = BASE_NONE, .n_changes = 5 };
 	const struct outcome o = { .index = 1, .code = OUTCOME_CONFLICT, .rev = 300 };
 	size_t n = 0;
 	int err = 0;
 
 	err |= commit_head_put(&out, &head), ends[n++] = out.len;
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 5; i++)
 		err |= change_put(&out, &changes[i]), ends[n++] = out.len;
 	err |= commit_reply_head_put(&out, 70000, 1), ends[n++] = out.len;
 	err |= outcome_put(&out, &o), ends[n++] = out.len;
@@ -821,12 +869,12 @@ static void expect_inside(const struct wire_reader *r, const char *p, size_t n)
 }
 
 /* Whatever was mutated: what is accepted obeys the rules. */
-static void expect_entry_ok(const struct wire_reader *r, const struct entry *e, bool deleted)
+static void expect_entry_ok(const struct wire_reader *r, const struct entry *e, bool bare)
 {
 	cr_assert(path_ok(e->path, e->path_len, NULL));
 	expect_inside(r, e->path, e->path_len);
 	cr_assert(e->mode <= 07777 && e->size <= FILE_BYTES_MAX && e->rev != UINT64_MAX);
-	cr_assert_eq(e->type == ENTRY_NONE, deleted);
+	cr_assert_eq(e->type == ENTRY_NONE, bare);
 	cr_assert_eq(e->form != CONTENT_NONE, e->type == ENTRY_FILE);
 	cr_assert_eq(e->target_len > 0, e->type == ENTRY_SYMLINK);
 	if (e->form)
@@ -840,9 +888,15 @@ static int decode_change(struct wire_reader *r)
 	struct change c;
 	int err = change_get(r, &c);
 
-	if (!err)
-		expect_entry_ok(r, &c.e, c.op == CHANGE_DELETE);
-	return err;
+	if (err)
+		return err;
+	expect_entry_ok(r, &c.e, c.op == CHANGE_DELETE || c.op == CHANGE_MOVE);
+	cr_assert_eq(c.to != NULL, c.op == CHANGE_MOVE);
+	if (c.to) {
+		cr_assert(path_ok(c.to, c.to_len, NULL));
+		expect_inside(r, c.to, c.to_len);
+	}
+	return 0;
 }
 
 static int decode_entry(struct wire_reader *r)
@@ -878,17 +932,17 @@ static int decode(struct wire_reader *r, size_t i)
 
 	if (i == 0)
 		return commit_head_get(r, &head);
-	if (i <= 4)
+	if (i <= 5)
 		return decode_change(r);
-	if (i == 5)
-		return commit_reply_head_get(r, &version, &n);
 	if (i == 6)
-		return outcome_get(r, &o);
+		return commit_reply_head_get(r, &version, &n);
 	if (i == 7)
+		return outcome_get(r, &o);
+	if (i == 8)
 		return manifest_head_get(r, &version);
-	if (i <= 11)
+	if (i <= 12)
 		return decode_entry(r);
-	return i == 12 ? fetch_head_get(r, &version, &n) : decode_fetch_item(r);
+	return i == 13 ? fetch_head_get(r, &version, &n) : decode_fetch_item(r);
 }
 
 /* Decode all records of @n bytes in a buffer of exactly that size. Return: how many were good;
