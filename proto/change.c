@@ -281,7 +281,8 @@ int change_get(struct wire_reader *r, struct change *ret)
 		return refuse(r, "op: not 1 to 5");
 	c.op = (enum change_op)op;
 	c.e.type = types[op];
-	if (want_fields(r, change_fields[op]) || get_path(r, 1, "path", &c.e.path, &c.e.path_len) ||
+	if (want_fields(r, change_fields[op]) ||
+	    get_path(r, 1, op == CHANGE_MOVE ? "from" : "path", &c.e.path, &c.e.path_len) ||
 	    get_u64_or_nil(r, 2, REV_MAX, EXPECT_ANY, "expect: not a rev or nil", &c.expect))
 		return -SP_EMALFORMED;
 	if (is_put(c.op))
