@@ -49,7 +49,7 @@ struct walk {
 /* Enter directory @dir, whose path is the one the walk is at. */
 static int push(struct walk *w, uint64_t dir)
 {
-	if (w->depth == DEPTH_MAX || w->len >= PATH_BYTES_MAX)
+	if (w->depth == DEPTH_MAX || w->len > PATH_BYTES_MAX)
 		return -SP_EINTEGRITY;
 	w->path[w->len++] = '/';
 	w->level[++w->depth] = (struct level){ .dir = dir, .base = w->len };
@@ -66,7 +66,7 @@ static int set_name(struct walk *w, const void *name, size_t n)
 {
 	size_t base = w->level[w->depth].base;
 
-	if (n > PATH_BYTES_MAX - base)
+	if (base + n > PATH_BYTES_MAX)
 		return -SP_EINTEGRITY;
 	memcpy(w->path + base, name, n);
 	w->len = base + n;

@@ -785,6 +785,30 @@ Test(meta, a_large_manifest_comes_whole_in_pages_of_any_size, .init = setup, .fi
 	free(t);
 }
 
+Test(meta, the_longest_path_is_listed_also_when_it_is_a_directory, .init = setup, .fini = teardown)
+{
+	struct text *t = calloc(1, sizeof(*t));
+	struct body *b = next(ME);
+	char path[PATH_BYTES_MAX];
+	uint64_t ws;
+
+	for (size_t i = 0; i < sizeof(path); i++)
+		path[i] = i % 2 ? '/' : 'd';
+	for (size_t n = 1; n <= sizeof(path); n += 2) {
+		struct change *ch = body_dir(b, "d", 0);
+
+		ch->e.path = path;
+		ch->e.path_len = n;
+	}
+	must(b);
+	store_head(&st, &ws);
+	cr_expect_eq(st.meta->ops->manifest(st.meta, ws, 1, NULL, 0, order_check, t), 0);
+	cr_expect_eq(t->n, (sizeof(path) + 1) / 2);
+	cr_expect_eq(t->len, sizeof(path));
+	cr_expect_eq(st.meta->ops->manifest(st.meta, ws, 1, path, sizeof(path), order_check, t), 0);
+	free(t);
+}
+
 Test(meta, entries_are_found_by_directory_and_by_path_at_any_version, .init = setup,
      .fini = teardown)
 {
