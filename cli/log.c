@@ -100,9 +100,9 @@ static void print_text(const json_t *all)
 
 		if (localtime_r(&at, &tm))
 			strftime(when, sizeof(when), "%F %T", &tm);
-		printf("%6lld  %s  %lld put, %lld deleted, %lld bytes  by %.8s\n",
-		       number(v, "version"), when, number(v, "puts"), number(v, "deletes"),
-		       number(v, "bytes"), writer ? writer : "?");
+		printf("%6lld  %s  %lld put, %lld moved, %lld deleted, %lld bytes  by %.8s\n",
+		       number(v, "version"), when, number(v, "puts"), number(v, "moves"),
+		       number(v, "deletes"), number(v, "bytes"), writer ? writer : "?");
 	}
 }
 

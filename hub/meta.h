@@ -79,7 +79,7 @@ struct meta_version {
 	int64_t time_ns;
 	uint8_t writer[WRITER_BYTES];
 	uint64_t seq;
-	uint32_t puts, deletes;
+	uint32_t puts, deletes, moves;
 	uint64_t bytes; /* contents sent with it */
 };
 

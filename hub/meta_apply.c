@@ -3,7 +3,8 @@
  * meta_apply.c - the deletes and puts of a commit: parents, preconditions, rows.
  *
  * One lookup a path: the changes come in path order, so the parent is nearly always the last one
- * (struct dir_stack), and nothing is looked up in a directory this commit made.
+ * (struct dir_stack), and nothing is looked up in a directory this commit made. No row is added
+ * before the last one of the old namespace was closed, so the newest row of a name tells of both.
  */
 #include "hub/meta_commit.h"
 
@@ -12,16 +13,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Where a change takes place. */
-struct spot {
-	const struct dir_level *dir; /* NULL: the parent is missing or no directory */
-	const char *name;
-	size_t name_len;
-	bool known; /* @row is the newest row of the name, maybe a closed one */
-	bool live;  /* it is the current one */
-	struct sql_row row;
-};
 
 int run_outcome(struct commit_run *run, uint32_t index, enum outcome_code code, uint64_t rev,
 		enum entry_type type)
@@ -52,7 +43,7 @@ static int outcome_now(struct commit_run *run, uint32_t index, enum outcome_code
 
 /* --- parents ----------------------------------------------------------------------------- */
 
-static void dirs_reset(struct commit_run *run)
+void dirs_reset(struct commit_run *run)
 {
 	run->dirs.depth = 0;
 	run->dirs.level[0] = (struct dir_level){ .id = SQL_ROOT_DIR };
@@ -62,6 +53,15 @@ static void dirs_reset(struct commit_run *run)
 static bool dir_fresh(const struct commit_run *run, const struct dir_level *d)
 {
 	return d->id == SQL_ROOT_DIR ? run->created : d->id >= run->first_dir;
+}
+
+/*
+ * Whether the newest row of a name says that something is there in the namespace looked at. In the
+ * one before the commit, too, what this commit took away: it ended with the version being made.
+ */
+static bool row_live(const struct commit_run *run, const struct sql_row *row)
+{
+	return run->at < row->vto && (int)row->e.type != SQL_TOMBSTONE;
 }
 
 /* Newest row of @name in @dir. Return: 1, 0 or -errno. */
@@ -117,7 +117,7 @@ static int dirs_enter(struct commit_run *run, const char *path, size_t len)
 		r = row_newest(run, top, path + from, end - from, &row);
 		if (r <= 0)
 			return r;
-		if (row.vto != SQL_OPEN || row.e.type != ENTRY_DIR)
+		if (!row_live(run, &row) || row.e.type != ENTRY_DIR)
 			return 0;
 		memcpy(d->path, path, end);
 		d->level[++d->depth] = (struct dir_level){
@@ -129,25 +129,25 @@ static int dirs_enter(struct commit_run *run, const char *path, size_t len)
 	}
 }
 
-static int spot_find(struct commit_run *run, const struct entry *e, struct spot *ret)
+int spot_find(struct commit_run *run, const char *path, size_t len, bool fresh, struct spot *ret)
 {
-	const char *slash = memrchr(e->path, '/', e->path_len);
-	size_t parent_len = slash ? (size_t)(slash - e->path) : 0;
-	int r = dirs_enter(run, e->path, parent_len);
+	const char *slash = memrchr(path, '/', len);
+	size_t parent_len = slash ? (size_t)(slash - path) : 0;
+	int r = dirs_enter(run, path, parent_len);
 
 	*ret = (struct spot){ 0 };
 	if (r <= 0)
 		return r;
 	ret->dir = &run->dirs.level[run->dirs.depth];
-	ret->name = slash ? slash + 1 : e->path;
-	ret->name_len = e->path_len - (size_t)(ret->name - e->path);
-	if (dir_fresh(run, ret->dir))
+	ret->name = slash ? slash + 1 : path;
+	ret->name_len = len - (size_t)(ret->name - path);
+	if (!fresh && dir_fresh(run, ret->dir))
 		return 0;
 	r = row_newest(run, ret->dir, ret->name, ret->name_len, &ret->row);
 	if (r < 0)
 		return r;
 	ret->known = r;
-	ret->live = r && ret->row.vto == SQL_OPEN && (int)ret->row.e.type != SQL_TOMBSTONE;
+	ret->live = r && row_live(run, &ret->row);
 	return 0;
 }
 
@@ -191,6 +191,8 @@ static int absent_by_me(struct commit_run *run, const struct spot *s, uint64_t e
 
 	if (!s->known)
 		return s->dir->writer == run->writer && s->dir->rev > expect;
+	if (s->row.vto == run->version)
+		return 1;
 	r = sql_start(run->db, SQL_VERSION_WRITER, &st, "ii", run->ws, s->row.vto);
 	if (r)
 		return r;
@@ -245,15 +247,24 @@ static int refusal(struct commit_run *run, const struct change *ch, const struct
 
 /* --- rows ---------------------------------------------------------------------------------- */
 
-static int row_close(struct commit_run *run, const struct spot *s)
+int row_close(struct commit_run *run, uint64_t dir, const char *name, size_t name_len,
+	      uint64_t vfrom)
 {
-	return sql_run(run->db, SQL_ENTRY_CLOSE, "iibii", run->ws, s->dir->id, s->name, s->name_len,
-		       s->row.vfrom, run->version);
+	if (vfrom == run->version)
+		return sql_run(run->db, SQL_ENTRY_DROP, "iibi", run->ws, dir, name, name_len,
+			       vfrom);
+	return sql_run(run->db, SQL_ENTRY_CLOSE, "iibii", run->ws, dir, name, name_len, vfrom,
+		       run->version);
+}
+
+static int spot_close(struct commit_run *run, const struct spot *s)
+{
+	return row_close(run, s->dir->id, s->name, s->name_len, s->row.vfrom);
 }
 
 /* The columns of SQL_ENTRY_ADD; what a type does not have is NULL. */
-static int row_add(struct commit_run *run, const struct change *ch, const struct spot *s,
-		   const struct sql_row *row)
+int row_add(struct commit_run *run, const struct change *ch, const struct spot *s,
+	    const struct sql_row *row)
 {
 	const struct entry *e = &ch->e;
 
@@ -283,7 +294,7 @@ static int delete_one(struct commit_run *run, uint32_t index)
 {
 	const struct change *ch = &run->c->changes[index];
 	struct spot s;
-	int r = spot_find(run, &ch->e, &s);
+	int r = spot_find(run, ch->e.path, ch->e.path_len, false, &s);
 
 	if (r < 0)
 		return r;
@@ -295,7 +306,7 @@ static int delete_one(struct commit_run *run, uint32_t index)
 	if (r != OUTCOME_HOLDS)
 		return outcome_now(run, index, (enum outcome_code)r, &s);
 	run->deletes++;
-	return row_close(run, &s);
+	return spot_close(run, &s);
 }
 
 /* Replace what is at @s; the rev stays with the content. */
@@ -315,7 +326,7 @@ static int put_row(struct commit_run *run, uint32_t index, const struct spot *s,
 	if (ch->op == CHANGE_PUT_DIR && !same)
 		row.child = run->next_dir++;
 	if (s->live)
-		err = row_close(run, s);
+		err = spot_close(run, s);
 	if (!err)
 		err = row_add(run, ch, s, &row);
 	if (!err && same)
@@ -328,8 +339,10 @@ static int put_one(struct commit_run *run, uint32_t index)
 {
 	const struct change *ch = &run->c->changes[index];
 	struct meta_blob blob = { 0 };
+	/* Over the path that a directory was moved to there may be a put of its mode. */
+	bool fresh = ch->op == CHANGE_PUT_DIR && run->n_moves;
 	struct spot s;
-	int r = spot_find(run, &ch->e, &s);
+	int r = spot_find(run, ch->e.path, ch->e.path_len, fresh, &s);
 
 	if (r < 0)
 		return r;
@@ -348,19 +361,43 @@ static int put_one(struct commit_run *run, uint32_t index)
 	return put_row(run, index, &s, &blob);
 }
 
-int apply_changes(struct commit_run *run)
+static int apply_base(struct commit_run *run)
 {
-	uint32_t n = run->c->head.n_changes;
 	int err = 0;
 
+	run->at = run->head;
 	dirs_reset(run);
-	for (uint32_t k = n; k-- > 0 && !err;)
-		if (run->c->changes[run->order[k]].op == CHANGE_DELETE)
-			err = delete_one(run, run->order[k]);
-	/* The stack may hold directories that are gone now. */
+	if (!run->pass)
+		err = moves_look(run);
+	if (!err)
+		err = moves_detach(run);
 	dirs_reset(run);
-	for (uint32_t k = 0; k < n && !err && !run->stop; k++)
-		if (run->c->changes[run->order[k]].op != CHANGE_DELETE)
-			err = put_one(run, run->order[k]);
+	for (uint32_t k = run->n_base; k-- > 0 && !err;)
+		if (run->c->changes[run->base[k]].op == CHANGE_DELETE)
+			err = delete_one(run, run->base[k]);
 	return err;
+}
+
+static int apply_final(struct commit_run *run)
+{
+	int err = 0;
+
+	run->at = run->version;
+	dirs_reset(run);
+	for (uint32_t k = 0; k < run->n_final && !err && !run->stop; k++) {
+		uint32_t i = run->final[k];
+
+		if (run->c->changes[i].op == CHANGE_MOVE)
+			err = move_attach(run, i);
+		else
+			err = put_one(run, i);
+	}
+	return err;
+}
+
+int apply_changes(struct commit_run *run)
+{
+	int err = apply_base(run);
+
+	return err ? err : apply_final(run);
 }

@@ -4,6 +4,8 @@
  */
 #include "hub/meta_commit.h"
 
+#include "base/cleanup.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,63 +19,114 @@ void run_invalid(struct commit_run *run, uint32_t index, const char *name, const
 	snprintf(run->res->why, sizeof(run->res->why), "%s", why);
 }
 
-static int compare(const struct meta_commit *c, uint32_t a, uint32_t b)
-{
-	const struct entry *ea = &c->changes[a].e, *eb = &c->changes[b].e;
+/* --- paths ------------------------------------------------------------------------------- */
 
-	return path_cmp(ea->path, ea->path_len, eb->path, eb->path_len);
+/* struct names - one of the two namespaces of a commit. */
+struct names {
+	const struct meta_commit *c;
+	bool final;
+};
+
+static bool has_path(const struct change *ch, bool final)
+{
+	return ch->op == CHANGE_MOVE || final == (ch->op != CHANGE_DELETE);
 }
 
+static const char *path_of(const struct change *ch, bool final, size_t *ret_len)
+{
+	bool to = final && ch->op == CHANGE_MOVE;
+
+	*ret_len = to ? ch->to_len : ch->e.path_len;
+	return to ? ch->to : ch->e.path;
+}
+
+static int compare(const struct names *names, uint32_t a, uint32_t b)
+{
+	size_t alen, blen;
+	const char *pa = path_of(&names->c->changes[a], names->final, &alen);
+	const char *pb = path_of(&names->c->changes[b], names->final, &blen);
+
+	return path_cmp(pa, alen, pb, blen);
+}
+
+/* Of one path: what is moved there, then what is put over it. */
 static int compare_order(const void *a, const void *b, void *ctx)
 {
+	const struct names *names = ctx;
 	uint32_t ia = *(const uint32_t *)a, ib = *(const uint32_t *)b;
-	int r = compare(ctx, ia, ib);
+	int r = compare(names, ia, ib);
 
+	if (!r)
+		r = (names->c->changes[ib].op == CHANGE_MOVE) -
+		    (names->c->changes[ia].op == CHANGE_MOVE);
 	return r ? r : (ia > ib) - (ia < ib);
 }
 
 /* Clients send in path order more often than not. */
-static void sort(struct commit_run *run)
+static uint32_t sort(struct names names, uint32_t *order)
 {
-	uint32_t n = run->c->head.n_changes;
+	uint32_t n = 0;
 	bool sorted = true;
 
-	for (uint32_t i = 0; i < n; i++) {
-		run->order[i] = i;
-		if (i && sorted)
-			sorted = compare(run->c, i - 1, i) < 0;
+	for (uint32_t i = 0; i < names.c->head.n_changes; i++) {
+		if (!has_path(&names.c->changes[i], names.final))
+			continue;
+		order[n++] = i;
+		if (n > 1 && sorted)
+			sorted = compare(&names, order[n - 2], i) < 0;
 	}
 	if (!sorted)
-		qsort_r(run->order, n, sizeof(*run->order), compare_order, (void *)run->c);
+		qsort_r(order, n, sizeof(*order), compare_order, &names);
+	return n;
+}
+
+static void check_base(struct commit_run *run)
+{
+	const struct names names = { run->c, false };
+
+	for (uint32_t k = 1; k < run->n_base && !run->stop; k++) {
+		uint32_t i = run->base[k];
+		bool move = run->c->changes[i].op == CHANGE_MOVE;
+
+		if (!compare(&names, run->base[k - 1], i))
+			run_invalid(run, i, move ? "from" : "path", "the same path twice");
+	}
+}
+
+/* Whether both may have one path: a directory is moved there and gets another mode. */
+static bool share_path(const struct change *a, const struct change *b)
+{
+	return a->op == CHANGE_MOVE && b->op == CHANGE_PUT_DIR;
 }
 
 /*
  * Descendants follow their ancestor directly in path order, so one look-back finds a duplicate,
  * and the last file put is the only one a path could be below.
  */
-static void check_paths(struct commit_run *run)
+static void check_final(struct commit_run *run)
 {
+	const struct names names = { run->c, true };
 	const struct change *file = NULL, *prev = NULL;
 
-	for (uint32_t k = 0; k < run->c->head.n_changes && !run->stop; k++) {
-		uint32_t i = run->order[k];
+	for (uint32_t k = 0; k < run->n_final && !run->stop; k++) {
+		uint32_t i = run->final[k];
 		const struct change *ch = &run->c->changes[i];
-		bool put = ch->op != CHANGE_DELETE;
+		const char *field = ch->op == CHANGE_MOVE ? "to" : "path";
+		size_t len;
+		const char *path = path_of(ch, true, &len);
 
-		if (ch->op == CHANGE_MOVE)
-			run_invalid(run, i, "op", "this hub does not move");
-		if (prev && !compare(run->c, run->order[k - 1], i))
-			run_invalid(run, i, "path", "the same path twice");
+		if (prev && !compare(&names, run->final[k - 1], i) && !share_path(prev, ch))
+			run_invalid(run, i, field, "the same path twice");
+		else if (file && path_below(file->e.path, file->e.path_len, path, len))
+			run_invalid(run, i, field, "below a file of the same commit");
 		prev = ch;
-		if (file &&
-		    path_below(file->e.path, file->e.path_len, ch->e.path, ch->e.path_len)) {
-			if (put)
-				run_invalid(run, i, "path", "below a file of the same commit");
-			continue;
-		}
-		file = put && ch->op != CHANGE_PUT_DIR ? ch : NULL;
+		if (ch->op == CHANGE_PUT_FILE || ch->op == CHANGE_PUT_SYMLINK)
+			file = ch;
+		run->sent_longest = MAX(run->sent_longest, len);
 	}
 }
+
+/* --- frames ------------------------------------------------------------------------------ */
 
 const struct meta_frame *check_frame(const struct meta_commit *c, uint64_t offset)
 {
@@ -112,12 +165,16 @@ int check_changes(struct commit_run *run)
 {
 	uint32_t n = run->c->head.n_changes;
 
-	run->order = malloc((n ? n : 1) * sizeof(*run->order));
+	run->base = malloc((n ? n : 1) * sizeof(*run->base));
+	run->final = malloc((n ? n : 1) * sizeof(*run->final));
 	run->used = calloc(run->c->n_frames ? run->c->n_frames : 1, 1);
-	if (!run->order || !run->used)
+	if (!run->base || !run->final || !run->used)
 		return -ENOMEM;
-	sort(run);
-	check_paths(run);
+	run->n_base = sort((struct names){ run->c, false }, run->base);
+	run->n_final = sort((struct names){ run->c, true }, run->final);
+	check_base(run);
+	if (!run->stop)
+		check_final(run);
 	for (uint32_t i = 0; i < n && !run->stop; i++)
 		check_content(run, i);
 	return 0;

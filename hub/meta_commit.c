@@ -2,12 +2,14 @@
 /*
  * meta_commit.c - decide and apply one commit.
  *
- *   valid? ─▶ workspace ─▶ id seen before? ─▶ base ─▶ deletes, puts ─▶ verdict
- *                                                                      applied: version row, head
- *                                                                      else: back to the savepoint
+ *   valid? ─▶ workspace ─▶ id seen before? ─▶ base ─▶ moves, deletes, puts ─▶ verdict
+ *                ▲                                                   │         applied: version row,
+ *                └── a move found no place: back to the savepoint ◀──┘         head; else: back to
+ *                                                                              the savepoint
  */
 #include "hub/meta_commit.h"
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/io.h"
 
@@ -76,6 +78,7 @@ static int workspace_find(struct commit_run *run)
 		run->ws = (uint64_t)sqlite3_column_int64(st, 0);
 		run->head = (uint64_t)sqlite3_column_int64(st, 2);
 		run->next_dir = (uint64_t)sqlite3_column_int64(st, 3);
+		run->longest = (uint64_t)sqlite3_column_int64(st, 4);
 		sql_stop(st);
 	} else if (!r) {
 		if (!(run->c->head.flags & COMMIT_CREATE)) {
@@ -193,11 +196,11 @@ static int version_add(struct commit_run *run)
 
 	for (size_t i = 0; i < c->n_frames; i++)
 		bytes += c->frames[i].len;
-	err = sql_run(run->db, SQL_VERSION_ADD, "iiiiiuui", run->ws, run->version, run->writer,
-		      c->head.seq, c->time_ns, run->puts, run->deletes, bytes);
+	err = sql_run(run->db, SQL_VERSION_ADD, "iiiiiuuiu", run->ws, run->version, run->writer,
+		      c->head.seq, c->time_ns, run->puts, run->deletes, bytes, run->moved);
 	if (!err)
-		err = sql_run(run->db, SQL_WORKSPACE_SET, "iii", run->ws, run->version,
-			      run->next_dir);
+		err = sql_run(run->db, SQL_WORKSPACE_SET, "iiii", run->ws, run->version,
+			      run->next_dir, MAX(run->longest, run->sent_longest));
 	return err;
 }
 
@@ -205,7 +208,7 @@ static int version_add(struct commit_run *run)
 static int conclude(struct commit_run *run)
 {
 	struct meta_result *res = run->res;
-	bool nothing = !run->puts && !run->deletes && run->c->head.base == BASE_NONE;
+	bool nothing = !run->puts && !run->deletes && !run->moved && run->c->head.base == BASE_NONE;
 	int err = 0;
 
 	if (run->stop)
@@ -232,6 +235,15 @@ static int conclude(struct commit_run *run)
 	return err ? err : 1;
 }
 
+static void pass_begin(struct commit_run *run)
+{
+	size_t from = offsetof(struct commit_run, again), to = offsetof(struct commit_run, dirs);
+
+	memset((char *)run + from, 0, to - from);
+	run->res->n_outcomes = 0;
+	run->res->n_missing = 0;
+}
+
 /* Inside the savepoint. Return: 1 keep, 0 undo, -errno. */
 static int decide(struct commit_run *run)
 {
@@ -252,21 +264,27 @@ static int decide(struct commit_run *run)
 	r = content_index(run);
 	if (!r)
 		r = apply_changes(run);
-	return r ? r : conclude(run);
+	if (r || run->again)
+		return r;
+	return conclude(run);
 }
 
 static int run_in_savepoint(struct commit_run *run)
 {
-	int keep = sql_run(run->db, SQL_SAVEPOINT, ""), err = 0;
+	int keep, err = sql_run(run->db, SQL_SAVEPOINT, "");
 
-	if (keep)
-		return keep;
-	keep = decide(run);
-	/* An error may have ended the whole transaction, and the savepoint with it. */
-	if (sqlite3_get_autocommit(run->db->db))
-		return keep < 0 ? keep : -EIO;
-	if (keep <= 0)
-		err = sql_run(run->db, SQL_UNDO, "");
+	if (err)
+		return err;
+	do {
+		pass_begin(run);
+		keep = decide(run);
+		/* An error may have ended the whole transaction, and the savepoint with it. */
+		if (sqlite3_get_autocommit(run->db->db))
+			return keep < 0 ? keep : -EIO;
+		if (keep <= 0)
+			err = sql_run(run->db, SQL_UNDO, "");
+		run->pass++;
+	} while (!keep && !err && run->again && !run->stop);
 	if (!err)
 		err = sql_run(run->db, SQL_RELEASE, "");
 	return keep < 0 ? keep : err;
@@ -293,8 +311,11 @@ int meta_commit(struct meta *meta, const struct meta_commit *c, struct meta_resu
 	if (!err && !run->stop)
 		err = run_in_savepoint(run);
 	free(run->list);
+	free(run->move_of);
+	free(run->moves);
 	free(run->used);
-	free(run->order);
+	free(run->final);
+	free(run->base);
 	free(run);
 	if (err)
 		meta_result_free(ret);

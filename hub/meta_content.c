@@ -36,7 +36,8 @@ int content_index(struct commit_run *run)
 static int missing(struct commit_run *run, uint32_t index, const struct sha *hash)
 {
 	struct meta_result *res = run->res;
-	struct meta_missing *grown, *last = res->missing ? &res->missing[res->n_missing - 1] : NULL;
+	struct meta_missing *grown,
+		*last = res->n_missing ? &res->missing[res->n_missing - 1] : NULL;
 	size_t cap;
 
 	if (res->n_missing == COMMIT_MISSING_MAX)

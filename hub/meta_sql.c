@@ -21,10 +21,11 @@ static const char schema[] =
 	"CREATE TABLE tenant(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
 	"CREATE TABLE workspace(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
 	" tenant INTEGER NOT NULL, uid BLOB NOT NULL, head INTEGER NOT NULL,"
-	" next_dir INTEGER NOT NULL, parent INTEGER, base INTEGER);"
+	" next_dir INTEGER NOT NULL, parent INTEGER, base INTEGER, longest INTEGER NOT NULL);"
 	"CREATE TABLE version(ws INTEGER NOT NULL, v INTEGER NOT NULL, writer INTEGER NOT NULL,"
 	" seq INTEGER NOT NULL, time INTEGER NOT NULL, puts INTEGER NOT NULL,"
-	" deletes INTEGER NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY(ws, v)) WITHOUT ROWID;"
+	" deletes INTEGER NOT NULL, bytes INTEGER NOT NULL, moves INTEGER NOT NULL,"
+	" PRIMARY KEY(ws, v)) WITHOUT ROWID;"
 	"CREATE TABLE writer(id INTEGER PRIMARY KEY, ws INTEGER NOT NULL, uid BLOB NOT NULL,"
 	" epoch INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL,"
 	" version INTEGER NOT NULL, outcomes BLOB, UNIQUE(ws, uid));"
@@ -38,6 +39,11 @@ static const char schema[] =
 	" pack INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(tenant, hash)) WITHOUT ROWID;"
 	"CREATE TABLE tail(id INTEGER PRIMARY KEY, pack INTEGER NOT NULL, at INTEGER NOT NULL,"
 	" area BLOB NOT NULL);";
+
+/* From format 1. How long its paths are nobody counted. */
+static const char update[] = "ALTER TABLE workspace ADD COLUMN longest INTEGER NOT NULL DEFAULT "
+			     "4095;"
+			     "ALTER TABLE version ADD COLUMN moves INTEGER NOT NULL DEFAULT 0;";
 
 static const char *const texts[SQL_COUNT] = {
 #define SQL_TEXT(name, text) [SQL_##name] = text,
@@ -93,7 +99,8 @@ static int number(struct sql_conn *c, const char *text, int64_t *ret)
 	return rc == SQLITE_ROW ? 0 : sql_error(c, rc);
 }
 
-static int create(struct sql_conn *c)
+/* Run @text and say that the result is of our format, both or neither. */
+static int form(struct sql_conn *c, const char *text)
 {
 	char ident[128];
 	int err;
@@ -102,7 +109,7 @@ static int create(struct sql_conn *c)
 		 SQL_APPLICATION_ID, SQL_FORMAT);
 	err = exec(c, "BEGIN IMMEDIATE");
 	if (!err)
-		err = exec(c, schema);
+		err = exec(c, text);
 	if (!err)
 		err = exec(c, ident);
 	if (!err)
@@ -110,10 +117,11 @@ static int create(struct sql_conn *c)
 	return err;
 }
 
-/* Refuse what is not ours before anything is changed in it; fill an empty file. */
+/* Refuse what is not ours before anything is changed in it; fill an empty file, update an old one. */
 static int identify(struct sql_conn *c, bool write)
 {
 	int64_t app = 0, format = 0, tables = 0;
+	bool old;
 	int err = number(c, "PRAGMA application_id", &app);
 
 	if (!err)
@@ -124,10 +132,11 @@ static int identify(struct sql_conn *c, bool write)
 		return err;
 	if (app == SQL_APPLICATION_ID && format == SQL_FORMAT)
 		return write ? exec(c, "PRAGMA journal_mode=WAL") : 0;
-	if (app || format || tables || !write)
+	old = app == SQL_APPLICATION_ID && format == SQL_FORMAT_OLDEST;
+	if (!write || (!old && (app || format || tables)))
 		return -SP_EFORMAT;
 	err = exec(c, "PRAGMA journal_mode=WAL");
-	return err ? err : create(c);
+	return err ? err : form(c, old ? update : schema);
 }
 
 int sql_open(struct sql_conn *c, const char *path, bool write)

@@ -22,8 +22,9 @@
 #include <sqlite3.h>
 
 #define SQL_APPLICATION_ID 0x53505448 /* "SPTH" */
-#define SQL_FORMAT 1
-#define SQL_OPEN INT64_MAX /* vto of a current row */
+#define SQL_FORMAT 2
+#define SQL_FORMAT_OLDEST 1 /* brought up to date when opened */
+#define SQL_OPEN INT64_MAX  /* vto of a current row */
 #define SQL_OPEN_TEXT "9223372036854775807"
 #define SQL_ROOT_DIR 1  /* id of every workspace's top directory */
 #define SQL_TOMBSTONE 4 /* kind of a row that hides one of the parent workspace */
@@ -44,21 +45,23 @@
 	X(RELEASE, "RELEASE one")                                                           \
 	X(TENANT, "SELECT id FROM tenant WHERE name=?1")                                    \
 	X(TENANT_ADD, "INSERT INTO tenant(name) VALUES(?1)")                                \
-	X(WORKSPACE, "SELECT id, uid, head, next_dir FROM workspace WHERE name=?1")         \
+	X(WORKSPACE, "SELECT id, uid, head, next_dir, longest FROM workspace"              \
+		     " WHERE name=?1")                                                      \
 	X(WORKSPACES, "SELECT name FROM workspace ORDER BY name")                           \
 	X(WORKSPACE_HEAD, "SELECT head FROM workspace WHERE id=?1")                         \
-	X(WORKSPACE_ADD, "INSERT INTO workspace(name, tenant, uid, head, next_dir)"         \
-			 " VALUES(?1, ?2, ?3, 0, ?4)")                                      \
-	X(WORKSPACE_SET, "UPDATE workspace SET head=?2, next_dir=?3 WHERE id=?1")           \
+	X(WORKSPACE_ADD, "INSERT INTO workspace(name, tenant, uid, head, next_dir, longest)" \
+			 " VALUES(?1, ?2, ?3, 0, ?4, 0)")                                   \
+	X(WORKSPACE_SET, "UPDATE workspace SET head=?2, next_dir=?3, longest=?4 WHERE id=?1") \
 	X(WRITER, "SELECT id, epoch, seq, digest, version, outcomes FROM writer"            \
 		  " WHERE ws=?1 AND uid=?2")                                                \
 	X(WRITER_ADD, "INSERT INTO writer(ws, uid, epoch, seq, digest, version)"            \
 		      " VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                                    \
 	X(WRITER_SET, "UPDATE writer SET epoch=?2, seq=?3, digest=?4, version=?5,"          \
 		      " outcomes=?6 WHERE id=?1")                                           \
-	X(VERSION_ADD, "INSERT INTO version VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")        \
+	X(WRITER_FOREIGN, "SELECT max(version) FROM writer WHERE ws=?1 AND id<>?2")         \
+	X(VERSION_ADD, "INSERT INTO version VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")    \
 	X(VERSION_WRITER, "SELECT writer FROM version WHERE ws=?1 AND v=?2")                \
-	X(LOG, "SELECT v.v, v.time, w.uid, v.seq, v.puts, v.deletes, v.bytes"               \
+	X(LOG, "SELECT v.v, v.time, w.uid, v.seq, v.puts, v.deletes, v.bytes, v.moves"               \
 	       " FROM version v JOIN writer w ON w.id=v.writer"                             \
 	       " WHERE v.ws=?1 AND v.v<?2 ORDER BY v.v DESC LIMIT ?3")                      \
 	X(CURRENT, "SELECT " SQL_ROW " FROM entry WHERE ws=?1 AND dir=?2 AND name=?3"       \
@@ -74,6 +77,7 @@
 		     "?13,?14,?15,?16,?17,?18)")                                            \
 	X(ENTRY_CLOSE, "UPDATE entry SET vto=?5 WHERE ws=?1 AND dir=?2 AND name=?3"         \
 		       " AND vfrom=?4")                                                     \
+	X(ENTRY_DROP, "DELETE FROM entry WHERE ws=?1 AND dir=?2 AND name=?3 AND vfrom=?4")  \
 	X(BLOB, "SELECT len, pack, at FROM blob WHERE tenant=?1 AND hash=?2")               \
 	X(BLOB_ADD, "INSERT OR IGNORE INTO blob VALUES(?1, ?2, ?3, ?4, ?5)")                \
 	X(TAIL_ADD, "INSERT INTO tail(pack, at, area) VALUES(?1, ?2, ?3)")                  \

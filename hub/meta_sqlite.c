@@ -225,6 +225,7 @@ static void version_get(sqlite3_stmt *st, struct meta_version *ret)
 		.puts = (uint32_t)sqlite3_column_int64(st, 4),
 		.deletes = (uint32_t)sqlite3_column_int64(st, 5),
 		.bytes = (uint64_t)sqlite3_column_int64(st, 6),
+		.moves = (uint32_t)sqlite3_column_int64(st, 7),
 	};
 	if (sqlite3_column_bytes(st, 2) == WRITER_BYTES)
 		memcpy(ret->writer, sqlite3_column_blob(st, 2), WRITER_BYTES);

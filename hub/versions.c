@@ -85,11 +85,11 @@ static int add_version(void *ctx, const struct meta_version *v)
 	}
 	hex_encode(v->writer, WRITER_BYTES, writer);
 	/* clang-format off */
-	row = json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I}",
+	row = json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}",
 			"version", (json_int_t)v->version, "time_ns", (json_int_t)v->time_ns,
 			"writer", writer, "seq", (json_int_t)v->seq,
 			"puts", (json_int_t)v->puts, "deletes", (json_int_t)v->deletes,
-			"bytes", (json_int_t)v->bytes);
+			"moves", (json_int_t)v->moves, "bytes", (json_int_t)v->bytes);
 	/* clang-format on */
 	return json_array_append_new(page->list, row) ? -ENOMEM : 0;
 }

@@ -25,6 +25,7 @@
 struct body {
 	struct change changes[BODY_CHANGES];
 	char paths[BODY_CHANGES][64];
+	char tos[BODY_CHANGES][64];
 	struct meta_frame frames[BODY_CHANGES];
 	uint32_t n;
 	size_t n_frames;
@@ -210,6 +211,19 @@ static inline struct change *body_delete(struct body *b, const char *path, uint6
 	return body_change(b, CHANGE_DELETE, path, expect);
 }
 
+/** body_move() - a directory, with all that is in it. */
+static inline struct change *body_move(struct body *b, const char *from, const char *to,
+				       uint64_t expect)
+{
+	struct change *ch = body_change(b, CHANGE_MOVE, from, expect);
+	char *copy = b->tos[ch - b->changes];
+
+	snprintf(copy, sizeof(b->tos[0]), "%s", to);
+	ch->to = copy;
+	ch->to_len = strlen(to);
+	return ch;
+}
+
 /* A digest that depends on what the body says, as that of the real bytes would. */
 static inline void body_digest(struct store *s, struct body *b, struct sha *ret)
 {
@@ -218,6 +232,7 @@ static inline void body_digest(struct store *s, struct body *b, struct sha *ret)
 		const struct change *ch = &b->changes[i];
 
 		digest_sha_add(s->digester, ch->e.path, ch->e.path_len + 1);
+		digest_sha_add(s->digester, ch->to ? ch->to : "", ch->to_len + 1);
 		digest_sha_add(s->digester, &ch->op, sizeof(ch->op));
 		digest_sha_add(s->digester, &ch->expect, sizeof(ch->expect));
 		digest_sha_add(s->digester, &ch->e.hash, sizeof(ch->e.hash));

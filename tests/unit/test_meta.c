@@ -276,7 +276,16 @@ Test(meta, H8_duplicates_and_files_below_files_are_named, .init = setup, .fini =
 
 	body_text(&st, b, "b", 0, "1");
 	body_text(&st, b, "a", 0, "1");
+	body_dir(b, "b", 0);
+	r = store_commit(&st, b);
+	cr_expect_eq(r.verdict, META_INVALID);
+	cr_expect_str_eq(r.field, "changes[2].path");
+	meta_result_free(&r);
+
+	b = next(ME);
 	body_delete(b, "b", 0);
+	body_delete(b, "a", 0);
+	body_delete(b, "b", EXPECT_ANY);
 	r = store_commit(&st, b);
 	cr_expect_eq(r.verdict, META_INVALID);
 	cr_expect_str_eq(r.field, "changes[2].path");
@@ -588,6 +597,28 @@ Test(meta, my_own_lost_replacement_of_a_directory_is_no_conflict, .init = setup,
 	EXPECT_OUTCOME(only(b), OUTCOME_CONFLICT, 0, ENTRY_NONE);
 }
 
+Test(meta, a_path_may_be_deleted_and_put_in_one_commit, .init = setup, .fini = teardown)
+{
+	struct body *b;
+
+	mkdir_at(OTHER, "p");
+	put(OTHER, "p/f", "1");
+	b = next(ME);
+	body_text(&st, b, "p", 1, "file");
+	body_delete(b, "p", 1);
+	body_delete(b, "p/f", 2);
+	must(b);
+	cr_expect_str_eq(manifest(2), "p/p/f ");
+	cr_expect_str_eq(manifest(3), "p ");
+	b = next(ME);
+	body_delete(b, "p", 3);
+	body_dir(b, "p", EXPECT_ABSENT);
+	body_text(&st, b, "p/f", 0, "2");
+	must(b);
+	cr_expect_str_eq(manifest(4), "p/p/f ");
+	cr_expect(store_has(&st, 4, "p/f", "2", 1));
+}
+
 /* --- order, types ------------------------------------------------------------------------- */
 
 Test(meta, deletes_go_deepest_first_and_puts_shallowest_first, .init = setup, .fini = teardown)
@@ -841,8 +872,8 @@ static int log_add(void *ctx, const struct meta_version *v)
 {
 	struct text *t = ctx;
 
-	t->len += (size_t)snprintf(t->data + t->len, sizeof(t->data) - t->len, "%d:%d+%u-%u=%d ",
-				   (int)v->version, v->writer[0], v->puts, v->deletes,
+	t->len += (size_t)snprintf(t->data + t->len, sizeof(t->data) - t->len, "%d:%d+%u-%u>%u=%d ",
+				   (int)v->version, v->writer[0], v->puts, v->deletes, v->moves,
 				   (int)v->bytes);
 	return 0;
 }
@@ -861,10 +892,10 @@ Test(meta, the_log_is_newest_first, .init = setup, .fini = teardown)
 	must(b);
 	store_head(&st, &ws);
 	cr_expect_eq(st.meta->ops->log(st.meta, ws, 0, 100, log_add, t), 0);
-	cr_expect_str_eq(t->data, "3:1+0-2=0 2:2+1-0=1 1:1+1-0=3 ");
+	cr_expect_str_eq(t->data, "3:1+0-2>0=0 2:2+1-0>0=1 1:1+1-0>0=3 ");
 	*t = (struct text){ 0 };
 	cr_expect_eq(st.meta->ops->log(st.meta, ws, 3, 1, log_add, t), 0);
-	cr_expect_str_eq(t->data, "2:2+1-0=1 ");
+	cr_expect_str_eq(t->data, "2:2+1-0>0=1 ");
 	free(t);
 }
 
@@ -886,10 +917,10 @@ Test(meta, a_database_of_another_format_is_refused, .init = setup, .fini = teard
 
 	put(ME, "a", "1");
 	store_close(&st);
-	exec_on_db("PRAGMA user_version=2");
+	exec_on_db("PRAGMA user_version=3");
 	cr_expect_eq(store_open(&st, false), -SP_EFORMAT);
 	store_close(&st);
-	exec_on_db("PRAGMA user_version=1");
+	exec_on_db("PRAGMA user_version=2");
 	cr_expect_eq(store_open(&st, false), 0);
 	cr_expect(store_has(&st, 1, "a", "1", 1));
 	store_close(&st);
@@ -902,6 +933,31 @@ Test(meta, a_database_of_another_format_is_refused, .init = setup, .fini = teard
 		fputs("this is no database\n", f);
 	fclose(f);
 	cr_expect_eq(store_open(&st, false), -SP_EFORMAT);
+}
+
+Test(meta, a_database_of_format_1_is_brought_up_to_date, .init = setup, .fini = teardown)
+{
+	struct text *t = calloc(1, sizeof(*t));
+	struct body *b;
+	uint64_t ws;
+
+	mkdir_at(ME, "d");
+	put(ME, "d/f", "1");
+	store_close(&st);
+	exec_on_db("ALTER TABLE version DROP COLUMN moves;"
+		   "ALTER TABLE workspace DROP COLUMN longest; PRAGMA user_version=1");
+	cr_assert_eq(store_open(&st, true), 0);
+	b = next(ME);
+	body_move(b, "d", "a longer name", 2);
+	must(b);
+	cr_expect_str_eq(manifest(2), "d/d/f ");
+	cr_expect_str_eq(manifest(3), "a longer name/a longer name/f ");
+	store_head(&st, &ws);
+	cr_expect_eq(st.meta->ops->log(st.meta, ws, 0, 100, log_add, t), 0);
+	cr_expect_str_eq(t->data, "3:1+0-0>1=0 2:1+1-0>0=1 1:1+1-0>0=0 ");
+	store_close(&st);
+	cr_expect_eq(store_open(&st, false), 0, "and opens again");
+	free(t);
 }
 
 /* --- a model ------------------------------------------------------------------------------ */
