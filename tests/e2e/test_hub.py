@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.parse
 
 SPATE = None
 WRITER = bytes(range(16))
@@ -100,6 +101,10 @@ class Bulk:
 
     def delete(self, path):
         self.changes.append([4, path, None])
+        return self
+
+    def move(self, path, to, expect=None):
+        self.changes.append([5, path, expect, to])
         return self
 
     def bytes(self):
@@ -288,6 +293,48 @@ class Commits(HubTest):
         self.refused(self.hub.ask("GET", "/v1/workspaces/w/manifest?at=9"), 404,
                      "VERSION_NOT_FOUND", "at")
 
+    def manifest(self, at):
+        rows = self.applied(self.hub.ask("GET", f"/v1/workspaces/w/manifest?at={at}"))
+        return [(e[1], e[7]) for e in rows[1:-1]]
+
+    def test_directories_are_moved_and_old_versions_stay_as_they_were(self):
+        b = Bulk(1).mkdir(b"a").mkdir(b"a/x").put(b"a/f", b"one").put(b"a/x/g", b"two")
+        self.applied(self.hub.commit(b.mkdir(b"b").put(b"b/h", b"three")))
+        before = self.manifest(1)
+        b = Bulk(2, flags=0).mkdir(b"n").move(b"a", b"n/a", 1).move(b"a/x", b"b", 1)
+        b.move(b"b", b"a", 1).delete(b"a/f").put(b"n/a/new", b"four")
+        self.assertEqual(self.applied(self.hub.commit(b)),
+                         [[2, 3], [1, 0, 1, 2], [2, 0, 1, 2], [3, 0, 1, 2]])
+        self.assertEqual(self.manifest(2), [(b"a", 1), (b"a/h", 1), (b"b", 1), (b"b/g", 1),
+                                            (b"n", 2), (b"n/a", 1), (b"n/a/new", 2)])
+        self.assertEqual(self.manifest(1), before)
+        for path, at, want in ((b"a/x/g", 1, b"two"), (b"b/g", 2, b"two"), (b"a/h", 2, b"three")):
+            url = f"/v1/workspaces/w/file?path={urllib.parse.quote(path)}&at={at}"
+            self.assertEqual(self.hub.ask("GET", url)[2], want)
+        log = json.loads(self.hub.ask("GET", "/v1/workspaces/w/log")[2])["versions"]
+        self.assertEqual([(v["puts"], v["deletes"], v["moves"]) for v in log],
+                         [(2, 1, 3), (6, 0, 0)])
+        out = subprocess.run([SPATE, "log", f"http://127.0.0.1:{self.hub.port}/w"], text=True,
+                             env={**os.environ, "SPATE_TOKEN": self.hub.token},
+                             stdout=subprocess.PIPE, check=True).stdout
+        self.assertIn("2 put, 3 moved, 1 deleted", out)
+
+    def test_moves_are_refused_one_by_one_and_atomic_commits_whole(self):
+        self.applied(self.hub.commit(Bulk(1).mkdir(b"a").mkdir(b"b").put(b"f", b"x")))
+        theirs = Bulk(1, writer=bytes(16)).put(b"a/new", b"theirs")
+        self.applied(self.hub.commit(theirs))
+
+        def b(seq, flags):
+            return Bulk(seq, flags=flags).move(b"a", b"A", 1).move(b"b", b"f", 9) \
+                .move(b"gone", b"g").put(b"ok", b"1").put(b"A/in", b"1")
+        e = self.refused(self.hub.commit(b(2, 1)), 409, "REJECTED")
+        self.assertEqual([(r["index"], r["code"], r["rev"], r["type"]) for r in e["rejected"]],
+                         [(0, "conflict", 1, 2), (1, "not_empty", 1, 1), (2, "conflict", 0, 0),
+                          (4, "no_parent", 0, 0)])
+        self.assertEqual(self.applied(self.hub.commit(b(3, 0))),
+                         [[3, 4], [0, 1, 1, 2], [1, 3, 1, 1], [2, 1, 0, 0], [4, 2, 0, 0]])
+        self.assertEqual([e[0] for e in self.manifest(3)], [b"a", b"a/new", b"b", b"f", b"ok"])
+
     def test_many_bodies_at_once_stay_within_memory(self):
         def one(i):
             b = Bulk(1, writer=bytes([i] * 16))
@@ -325,6 +372,14 @@ class BadInput(HubTest):
         for path in (b"/a", b"../a", b"a//b", b"a/", b"", b"a\0b", b"."):
             self.refused(send(Bulk(1).put(path, b"x").bytes()), 400, "MALFORMED",
                          "changes[0].path")
+            self.refused(send(Bulk(1).move(path, b"ok").bytes()), 400, "MALFORMED",
+                         "changes[0].from")
+            self.refused(send(Bulk(1).put(b"a", b"x").move(b"ok", path).bytes()), 400,
+                         "MALFORMED", "changes[1].to")
+        self.refused(send(Bulk(1).move(b"a", b"c").move(b"b", b"c").bytes()), 422,
+                     "MANIFEST_INVALID", "changes[1].to")
+        self.refused(send(Bulk(1).move(b"a", b"c").delete(b"a").bytes()), 422,
+                     "MANIFEST_INVALID", "changes[1].path")
         b = Bulk(1).put(b"a", b"x")
         b.changes[0][3] = 0o17777
         self.refused(send(b.bytes()), 400, "MALFORMED", "changes[0].mode")
