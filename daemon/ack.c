@@ -80,6 +80,19 @@ static int ack_forget_below(struct sync *s, uint64_t dir_id)
 	return err;
 }
 
+/* Whether the remote has the directory @child at this place, or nowhere. */
+static bool ack_at_home(struct sync *s, uint64_t child, uint64_t dir_id, const char *name,
+			size_t len)
+{
+	char there[PATH_NAME_MAX + 1];
+	struct index_row row;
+	uint64_t at;
+	int there_len = index_place(s->index, child, &at, there, &row);
+
+	return there_len < 0 ||
+	       (at == dir_id && (size_t)there_len == len && !memcmp(there, name, len));
+}
+
 /* The id of a directory's contents: the one that its node, or a row below, goes by already. */
 static uint64_t ack_child(const struct flight *f, const struct sent *sent)
 {
@@ -104,6 +117,10 @@ static int ack_write_conflict(struct flight *f, const struct sent *sent)
 				 .mode = UINT32_MAX,
 				 .rev = sent->outcome->rev };
 
+	/* It was to be here, but its move was refused. */
+	if (sent->row.type == ENTRY_DIR && sent->row.child && !sent->deletion &&
+	    !ack_at_home(s, sent->row.child, sent->dir_id, sent->name, sent->name_len))
+		return 0;
 	if (!sent->outcome->rev && sent->row.type == ENTRY_DIR && sent->row.child) {
 		int err = ack_forget_below(s, sent->row.child);
 
@@ -128,7 +145,8 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 				 .mode = UINT32_MAX };
 	int err;
 
-	if (!d || !d->parent)
+	if (!d || !d->parent || !d->id ||
+	    !ack_at_home(s, d->id, d->parent->id, d->name, d->name_len))
 		return 0;
 	row.child = d->id;
 	err = ack_forget_below(s, d->id);
@@ -164,13 +182,56 @@ static int ack_write(struct flight *f, struct sent *sent)
 	return -EINVAL;
 }
 
+static bool ack_holds(const struct sent *sent)
+{
+	return !sent->outcome || sent->outcome->code == OUTCOME_HOLDS;
+}
+
+/* Places are left before others are taken: a moved directory's new one may be another's old one. */
+static int ack_leave(struct sync *s, const struct sent *sent)
+{
+	struct index_row row;
+
+	if (!sent->move || !ack_holds(sent) ||
+	    index_get(s->index, sent->dir_id, sent->name, sent->name_len, &row) ||
+	    row.type != ENTRY_DIR || row.child != sent->row.child)
+		return 0;
+	return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
+}
+
+static int ack_enter(struct sync *s, const struct sent *sent)
+{
+	int err = index_moved(s->index, sent->row.child);
+
+	if (err || !ack_holds(sent))
+		return err;
+	return index_put(s->index, sent->to_id, sent->to_name, sent->to_name_len, &sent->row, NULL,
+			 0);
+}
+
+static int ack_write_put(struct flight *f, struct sent *sent)
+{
+	int err = ack_write(f, sent);
+
+	/* A new directory may have waited for its place beside an old one's row. */
+	if (!err && sent->row.type == ENTRY_DIR && sent->row.child)
+		err = index_moved(f->sync->index, sent->row.child);
+	return err;
+}
+
 static int ack_write_all(struct flight *f)
 {
 	struct sync *s = f->sync;
 	int err = index_begin(s->index);
 
 	for (size_t i = 0; i < f->n_sent && !err; i++)
-		err = ack_write(f, &f->sent[i]);
+		err = f->sent[i].deletion ? ack_write(f, &f->sent[i]) : ack_leave(s, &f->sent[i]);
+	for (size_t i = 0; i < f->n_sent && !err; i++)
+		if (f->sent[i].move)
+			err = ack_enter(s, &f->sent[i]);
+	for (size_t i = 0; i < f->n_sent && !err; i++)
+		if (!f->sent[i].deletion && !f->sent[i].move)
+			err = ack_write_put(f, &f->sent[i]);
 	if (!err)
 		err = index_set_remote(s->index, s->uid, MAX(s->version, f->push.version));
 	return err ? err : index_commit(s->index);
@@ -217,7 +278,7 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 	if (sent->deletion) {
 		s->n.deletes_sent++;
 	} else {
-		s->n.files_sent += item->frame != FRAME_NONE;
+		s->n.files_sent += item && item->frame != FRAME_NONE;
 		s->totals.uploaded += sent->row.type != ENTRY_DIR;
 		if (sent->row.flags & ENTRY_UNSTABLE)
 			ack_unstable(f, sent);
@@ -275,36 +336,20 @@ static void ack_refused(struct flight *f, const struct sent *sent)
 	}
 }
 
-/* The node that stands at @path now, or NULL. */
-static struct dir *ack_place(struct sync *s, const char *path)
-{
-	struct dir *d = tree_root(s->tree);
-
-	while (d && *path) {
-		size_t n = strcspn(path, "/");
-
-		d = tree_child(s->tree, d, path, n);
-		path += n + (path[n] == '/');
-	}
-	return d;
-}
-
 /*
- * A directory that moved while its cycle was on its way leaves names at the remote under its old
- * path. Whatever stands there now was compared with the index before it knew of them: compare again.
+ * The move was refused: what the remote has there stays, to be deleted by what we know of it, and the
+ * directory is sent anew.
  */
-static void ack_moved_dirs(struct flight *f)
+static void ack_not_moved(struct sync *s, const struct sent *sent)
 {
-	struct sync *s = f->sync;
+	struct dir *d = tree_by_id(s->tree, sent->row.child);
+	struct dir *from = tree_by_id(s->tree, sent->dir_id);
 
-	for (uint32_t i = 0; i < f->job.n_dirs; i++) {
-		const struct flight_dir *fd = &f->dirs[i];
-		struct dir *was = tree_by_serial(s->tree, fd->serial);
-		struct dir *now = ack_place(s, fd->path);
-
-		if (now && now != was)
-			ladder_rewalk(s->ladder, now);
-	}
+	s->n.conflicts += sent->outcome->code == OUTCOME_CONFLICT;
+	if (d)
+		moves_forget(s, d);
+	if (from)
+		intake_dirty(s, from->serial, sent->name, sent->name_len, s->barrier.first);
 }
 
 static void ack_all_back(struct flight *f, uint64_t due_ns)
@@ -341,15 +386,18 @@ static void ack_success(struct flight *f)
 	}
 	/* A barrier that waits for these records waits for what they lead to. */
 	s->hold_oldest = true;
-	ack_moved_dirs(f);
 	for (size_t i = 0; i < f->n_sent; i++) {
 		struct sent *sent = &f->sent[i];
 
 		if (sent->below && sent->below != below)
 			ack_deleted_dir(f, sent->below);
 		below = sent->below;
-		if (!sent->outcome || sent->outcome->code == OUTCOME_HOLDS)
+		if (ack_holds(sent) && sent->move)
+			s->n.moves_sent++;
+		else if (ack_holds(sent))
 			ack_applied(f, sent);
+		else if (sent->move)
+			ack_not_moved(s, sent);
 		else
 			ack_refused(f, sent);
 	}

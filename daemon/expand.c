@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * expand.c - what was read becomes changes: one for each path that differs, and for a directory
- * that is gone one for everything known below it.
+ * that is gone one for everything known below it. What is put goes by its path on disk, what is deleted
+ * by its path at the remote: they differ where a directory was moved (moves.c).
  */
 #include "base/clock.h"
 #include "base/err.h"
@@ -11,13 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A full path of the remote, built up and cut back while walking down. */
-struct spot {
-	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
-	size_t len;
-};
-
-static size_t spot_enter(struct spot *p, const char *name, size_t len)
+size_t spot_enter(struct spot *p, const char *name, size_t len)
 {
 	size_t before = p->len;
 
@@ -30,7 +25,7 @@ static size_t spot_enter(struct spot *p, const char *name, size_t len)
 }
 
 /* Return: the new entry of f->sent, or NULL when the commit is full. */
-static struct sent *expand_send(struct flight *f, struct change *c, const struct spot *at)
+struct sent *expand_send(struct flight *f, struct change *c, const struct spot *at)
 {
 	struct sent *sent = &f->sent[f->n_sent];
 	size_t bytes = atomic_load(&f->body.used) + f->bulk.records.len + RECORD_BYTES_MAX;
@@ -69,11 +64,25 @@ static bool expand_delete_row(struct flight *f, struct read_item *item, const st
 	return true;
 }
 
+static int expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id);
+
+/* A directory below a removed one: it goes with it, unless it was moved away before. */
+static int expand_below_dir(struct flight *f, struct read_item *item, struct spot *at,
+			    uint64_t child, bool *ret_moved)
+{
+	struct dir *d = tree_by_id(f->sync->tree, child);
+
+	*ret_moved = d != NULL;
+	if (!d)
+		return expand_below(f, item, at, child);
+	return tree_placed(d) ? moves_reach(f, d) : -EAGAIN;
+}
+
 /*
  * Delete what is known below @dir_id, deepest first. Depth is bounded by the length of a path.
- * Return: false when the commit is full: the rest comes with the next one.
+ * Return: 0; -ENOSPC: the commit is full, the rest comes with the next one; -EAGAIN: not yet.
  */
-static bool expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id)
+static int expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id)
 {
 	char name[PATH_NAME_MAX + 1];
 	struct index_row row;
@@ -82,15 +91,20 @@ static bool expand_below(struct flight *f, struct read_item *item, struct spot *
 
 	while ((len = index_next(f->sync->index, dir_id, after, (size_t)len, name, &row)) >= 0) {
 		size_t before = spot_enter(at, name, (size_t)len);
-		bool all = row.type != ENTRY_DIR || expand_below(f, item, at, row.child);
+		bool moved = false;
+		int err = 0;
 
-		all = all && expand_delete_row(f, item, at, dir_id, name, (size_t)len, &row);
+		if (row.type == ENTRY_DIR)
+			err = expand_below_dir(f, item, at, row.child, &moved);
+		if (!err && !moved &&
+		    !expand_delete_row(f, item, at, dir_id, name, (size_t)len, &row))
+			err = -ENOSPC;
 		at->len = before;
-		if (!all)
-			return false;
+		if (err)
+			return err;
 		after = name;
 	}
-	return true;
+	return 0;
 }
 
 /* The directory may have moved or gone while its files were read: then nothing is known. */
@@ -146,17 +160,42 @@ static void expand_skip(struct flight *f, struct read_item *item, const struct s
 }
 
 /* After the first error nothing more is written: what was planned is not sent then. */
+static bool expand_writing(struct flight *f)
+{
+	if (!f->index_err && !f->writing) {
+		f->index_err = index_begin(f->sync->index);
+		f->writing = !f->index_err;
+	}
+	return !f->index_err;
+}
+
 static void expand_put(struct flight *f, uint64_t dir_id, const char *name, size_t len,
 		       const struct index_row *row, const void *list, size_t list_len)
 {
-	struct index *ix = f->sync->index;
+	if (expand_writing(f))
+		f->index_err = index_put(f->sync->index, dir_id, name, len, row, list, list_len);
+}
 
-	if (!f->index_err && !f->writing) {
-		f->index_err = index_begin(ix);
-		f->writing = !f->index_err;
+void expand_moving(struct flight *f, uint64_t id, uint64_t parent, const char *name, size_t len)
+{
+	if (expand_writing(f))
+		f->index_err = index_moving(f->sync->index, id, parent, name, len);
+}
+
+/* The row of a directory that is not at the remote yet; another one's row may still be there. */
+void expand_put_dir(struct flight *f, uint64_t parent, const char *name, size_t len, uint64_t child)
+{
+	struct index_row row;
+
+	if (!index_get(f->sync->index, parent, name, len, &row) && row.type == ENTRY_DIR &&
+	    row.child != child) {
+		expand_moving(f, child, parent, name, len);
+		return;
 	}
-	if (!f->index_err)
-		f->index_err = index_put(ix, dir_id, name, len, row, list, list_len);
+	row = (struct index_row){
+		.type = ENTRY_DIR, .flags = INDEX_UNCONFIRMED, .mode = UINT32_MAX, .child = child
+	};
+	expand_put(f, parent, name, len, &row, NULL, 0);
 }
 
 static void expand_write(struct flight *f, const struct read_item *item,
@@ -174,28 +213,28 @@ static void expand_write(struct flight *f, const struct read_item *item,
  */
 static void expand_intent(struct flight *f, const struct read_item *item, struct index_row *row)
 {
-	bool known_dir = item->has_known && item->known.type == ENTRY_DIR;
-	struct index_row intent = {
-		.type = row->type,
-		.flags = INDEX_UNCONFIRMED,
-		.mode = UINT32_MAX,
-		.rev = item->has_known ? item->known.rev : 0,
-	};
+	struct index_row intent = { .type = row->type,
+				    .flags = INDEX_UNCONFIRMED,
+				    .mode = UINT32_MAX };
 	struct sync *s = f->sync;
 	struct dir *parent, *d;
 
-	if (row->type == ENTRY_DIR && known_dir) {
+	if (row->type != ENTRY_DIR) {
+		if (!item->has_known)
+			expand_write(f, item, &intent, false);
+		return;
+	}
+	parent = tree_by_serial(s->tree, f->dirs[item->dir].serial);
+	d = tree_child(s->tree, parent, item->name, item->name_len);
+	if (item->has_known && item->known.type == ENTRY_DIR &&
+	    (!d || !d->id || d->id == item->known.child)) {
 		row->child = item->known.child;
 		return;
 	}
-	if (row->type != ENTRY_DIR && item->has_known)
-		return;
-	if (row->type == ENTRY_DIR) {
-		parent = tree_by_serial(s->tree, f->dirs[item->dir].serial);
-		d = tree_child(s->tree, parent, item->name, item->name_len);
-		row->child = intent.child = d && d->id ? d->id : index_new_dir(s->index);
-	}
-	expand_write(f, item, &intent, false);
+	row->child = d && d->id ? d->id : index_new_dir(s->index);
+	if (d)
+		d->put = f->serial;
+	expand_put_dir(f, parent->id, item->name, item->name_len, row->child);
 }
 
 /*
@@ -204,52 +243,130 @@ static void expand_intent(struct flight *f, const struct read_item *item, struct
  */
 static void expand_anchor(struct flight *f, const struct dir *d)
 {
-	struct index *ix = f->sync->index;
+	char name[PATH_NAME_MAX + 1];
 	struct index_row row;
+	uint64_t at;
 
 	for (; d->parent; d = d->parent) {
-		if (!index_get(ix, d->parent->id, d->name, d->name_len, &row) &&
-		    row.type == ENTRY_DIR)
+		if (index_place(f->sync->index, d->id, &at, name, &row) >= 0)
 			return;
-		row = (struct index_row){ .type = ENTRY_DIR,
-					  .flags = INDEX_UNCONFIRMED,
-					  .mode = UINT32_MAX,
-					  .child = d->id };
-		expand_put(f, d->parent->id, d->name, d->name_len, &row, NULL, 0);
+		expand_put_dir(f, d->parent->id, d->name, d->name_len, d->id);
 	}
 }
 
-/* Return: false when the commit is full; nothing was added then, or a part of what is below. */
-static bool expand_change(struct flight *f, struct read_item *item, struct plan *plan,
-			  struct spot *at)
+/* What the remote has in the directory that was here. Return: as expand_below(). */
+static int expand_remove(struct flight *f, struct read_item *item)
+{
+	struct spot at;
+
+	if (moves_base(f->sync, item->known.child, &at))
+		return 0;
+	return expand_below(f, item, &at, item->known.child);
+}
+
+/* By its path at the remote, if that is another one. */
+static int expand_base(struct flight *f, const struct read_item *item, struct spot *at)
+{
+	if (moves_base(f->sync, f->dirs[item->dir].id, at))
+		return 0;
+	if (at->len + 1 + item->name_len > PATH_BYTES_MAX)
+		return -ENAMETOOLONG;
+	spot_enter(at, item->name, item->name_len);
+	return 0;
+}
+
+/* Return: 0; -ENOSPC: the commit is full, a part of what is below may be in it; -EAGAIN: not yet. */
+static int expand_change(struct flight *f, struct read_item *item, struct plan *plan,
+			 struct spot *at, struct dir *d)
 {
 	bool had_below = item->has_known && item->known.type == ENTRY_DIR;
+	bool replaced = had_below && plan->row.type == ENTRY_DIR && item->displaced;
 	struct sent *sent;
+	int err = 0;
 
-	if ((plan->kind == PLAN_DELETE || plan->kind == PLAN_REPLACE) && had_below &&
-	    !expand_below(f, item, at, item->known.child))
-		return false;
+	if ((plan->kind == PLAN_DELETE || plan->kind == PLAN_REPLACE || replaced) && had_below)
+		err = expand_remove(f, item);
+	if (!err && plan->kind == PLAN_DELETE)
+		err = expand_base(f, item, at);
+	else if (!err)
+		err = moves_reach(f, d);
+	if (err)
+		return err;
 	if (item->result == READ_SYMLINK) {
 		plan->change.e.target = item->target;
 		plan->change.e.target_len = item->target_len;
 	}
 	sent = expand_send(f, &plan->change, at);
 	if (!sent)
-		return false;
+		return -ENOSPC;
 	sent->item = item;
 	sent->dir_id = f->dirs[item->dir].id;
 	sent->name = item->name;
 	sent->name_len = item->name_len;
 	sent->row = plan->kind == PLAN_DELETE ? item->known : plan->row;
 	if (plan->kind == PLAN_DELETE)
-		return true;
-	expand_anchor(f, tree_by_serial(f->sync->tree, f->dirs[item->dir].serial));
+		return 0;
+	expand_anchor(f, d);
 	expand_intent(f, item, &sent->row);
-	return true;
+	return 0;
+}
+
+/*
+ * The row says that the remote has a directory here: is it the one that is here, was it moved, is it gone?
+ * Return: 0 with @item->known made what there is to compare with; -EAGAIN: not yet known; -ENOSPC.
+ */
+static int expand_known_dir(struct flight *f, struct read_item *item, struct dir *d)
+{
+	struct sync *s = f->sync;
+	struct dir *x = tree_by_id(s->tree, item->known.child);
+	struct dir *here = tree_child(s->tree, d, item->name, item->name_len);
+
+	if (!x) {
+		item->displaced = here && here->id && here->id != item->known.child;
+		return 0;
+	}
+	if (x == here && item->result == READ_DIR)
+		return 0;
+	if (x == here)
+		ladder_found_dir(s->ladder, d, item->name, item->name_len, clock_ns());
+	if (x == here || !tree_placed(x))
+		return -EAGAIN;
+	item->has_known = false;
+	item->away = true;
+	return moves_reach(f, x);
+}
+
+/* A directory that came from elsewhere is known by its row there. */
+static int expand_moved_here(struct flight *f, struct read_item *item, struct dir *d)
+{
+	struct dir *here = tree_child(f->sync->tree, d, item->name, item->name_len);
+	struct index_row row;
+
+	if (!here || !moves_elsewhere(f->sync, here, &row))
+		return 0;
+	item->has_known = item->moved = true;
+	item->known = row;
+	return moves_reach(f, here);
+}
+
+/* Return: 0, -EAGAIN: come back later, -ENOSPC: in the next commit. */
+static int expand_places(struct flight *f, struct read_item *item, struct dir *d)
+{
+	struct dir *here;
+	int err = 0;
+
+	if (item->has_known && item->known.type == ENTRY_DIR)
+		err = expand_known_dir(f, item, d);
+	if (!err && item->result == READ_DIR)
+		err = expand_moved_here(f, item, d);
+	here = tree_child(f->sync->tree, d, item->name, item->name_len);
+	if (!err && here && here->put == f->serial)
+		err = -ENOSPC; /* put already, for what moves into it */
+	return err;
 }
 
 /* A directory has to be looked at again before its names can be. */
-static void expand_moved(struct sync *s, struct dir *d, uint64_t now)
+static void expand_look_again(struct sync *s, struct dir *d, uint64_t now)
 {
 	if (d->parent)
 		ladder_found_dir(s->ladder, d->parent, d->name, d->name_len, now);
@@ -264,6 +381,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 	uint64_t now = clock_ns();
 	struct spot at = { .len = 0 };
 	struct plan plan;
+	int err;
 
 	if (!d || expand_stale(f, item)) {
 		flight_back(f, item, d ? 0 : now + SYNC_MOVED_NS);
@@ -278,7 +396,14 @@ static void expand_item(struct flight *f, struct read_item *item)
 	}
 	if (item->result == READ_DIR)
 		ladder_found_dir(s->ladder, d, item->name, item->name_len, now);
+	err = expand_places(f, item, d);
+	if (err) {
+		flight_back(f, item, err == -EAGAIN ? now + SYNC_MOVED_NS : 0);
+		return;
+	}
 	plan_item(item, &plan);
+	if (item->displaced && (plan.kind == PLAN_TOUCH || plan.kind == PLAN_NOTHING))
+		plan_again(item, &plan);
 	if (item->result == READ_SPECIAL)
 		expand_skip(f, item, &at);
 	else if (plan.kind != PLAN_AGAIN && plan.kind != PLAN_SKIP)
@@ -286,7 +411,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 	switch (plan.kind) {
 	case PLAN_AGAIN:
 		if (item->result == READ_MOVED)
-			expand_moved(s, d, now);
+			expand_look_again(s, d, now);
 		flight_back(f, item, item->result == READ_NOROOM ? 0 : now + SYNC_MOVED_NS);
 		return;
 	case PLAN_SKIP:
@@ -295,7 +420,8 @@ static void expand_item(struct flight *f, struct read_item *item)
 		break;
 	case PLAN_TOUCH:
 		/* The index learns a new stat; the remote need not hear of it. */
-		expand_write(f, item, &plan.row, true);
+		if (!item->moved)
+			expand_write(f, item, &plan.row, true);
 		s->totals.existing += item->result != READ_DIR;
 		break;
 	case PLAN_NOTHING:
@@ -304,11 +430,14 @@ static void expand_item(struct flight *f, struct read_item *item)
 	case PLAN_PUT:
 	case PLAN_REPLACE:
 	case PLAN_DELETE:
-		if (!expand_change(f, item, &plan, &at))
-			flight_back(f, item, 0);
+		err = expand_change(f, item, &plan, &at, d);
+		if (err)
+			flight_back(f, item, err == -ENOSPC ? 0 : now + SYNC_MOVED_NS);
 		return;
 	}
-	flight_item_done(f, item);
+	/* A move that stands for it is not acknowledged yet. */
+	if (!item->moved && !item->away)
+		flight_item_done(f, item);
 }
 
 static void expand_head(struct flight *f)
@@ -335,6 +464,7 @@ void expand_flight(struct flight *f)
 	f->names_used = 0;
 	f->writing = false;
 	f->index_err = 0;
+	f->serial = ++s->flight_serial;
 	expand_head(f);
 	s->hold_oldest = true; /* a directory found here was looked for by somebody's barrier */
 	for (uint32_t i = 0; i < f->job.n_items; i++) {

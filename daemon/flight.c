@@ -211,7 +211,8 @@ static int record_cmp(const void *a, const void *b)
 	return c ? c : (int)x->name_len - (int)y->name_len;
 }
 
-/* Return: 1 when the directory joined the job, 0 when it is not known (any more), -ENOSPC. */
+/* Return: 1 when the directory joined the job, 0 when it is not known any more, -ENOSPC, -EAGAIN when it
+ * has no place now. */
 static int flight_add_dir(struct flight *f, uint64_t serial, size_t *paths_used)
 {
 	struct dir *d = tree_by_serial(f->sync->tree, serial);
@@ -219,8 +220,10 @@ static int flight_add_dir(struct flight *f, uint64_t serial, size_t *paths_used)
 	char path[PATH_BYTES_MAX + 1];
 	int len;
 
-	if (!d || !tree_placed(d) || d->wd < 0)
+	if (!d || (d->wd < 0 && d->flags & DIR_BLIND))
 		return 0;
+	if (!tree_placed(d) || d->wd < 0 || !d->id)
+		return -EAGAIN;
 	len = tree_path(d, path);
 	if (len < 0)
 		return 0;
@@ -255,7 +258,7 @@ static void flight_add_item(struct flight *f, struct record *r)
 		item->known_list = NULL;
 }
 
-/* A record whose directory has no place is dropped: if the directory is found again it is listed. */
+/* A record whose directory has no place waits until it has one, or is gone. */
 static void flight_fill(struct flight *f, struct record **records, size_t n)
 {
 	struct sync *s = f->sync;
@@ -272,7 +275,8 @@ static void flight_fill(struct flight *f, struct record **records, size_t n)
 		if (known > 0)
 			flight_add_item(f, records[i]);
 		else if (known < 0)
-			coalesce_back(s->dirty, records[i], 0);
+			coalesce_back(s->dirty, records[i],
+				      known == -EAGAIN ? clock_ns() + SYNC_MOVED_NS : 0);
 		else
 			coalesce_done(s->dirty, records[i]);
 	}

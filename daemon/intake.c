@@ -21,12 +21,16 @@
 
 /* --- actions of the ladder -------------------------------------------------------------- */
 
+static unsigned op_hold_epoch(const struct sync *s)
+{
+	return s->hold_oldest ? s->barrier.first : barrier_now(&s->barrier);
+}
+
 static unsigned op_hold_now(void *ctx)
 {
 	struct sync *s = ctx;
-	unsigned epoch = s->hold_oldest ? s->barrier.first : barrier_now(&s->barrier);
 
-	return barrier_hold(&s->barrier, epoch);
+	return barrier_hold(&s->barrier, op_hold_epoch(s));
 }
 
 /* Inherited from work that still holds @epoch, so it is open and counts as it is. */
@@ -80,10 +84,25 @@ static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, u
 	intake_dirty(ctx, dir->serial, name, len, epoch);
 }
 
+/* The directory has left the tree: what the remote has of it is to be looked at where it was. */
+static void intake_gone(struct sync *s, struct dir *dir)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	struct dir *parent;
+	uint64_t at;
+	int len = dir->id ? index_place(s->index, dir->id, &at, name, &row) : -ENOENT;
+
+	parent = len < 0 ? NULL : tree_by_id(s->tree, at);
+	if (parent)
+		intake_dirty(s, parent->serial, name, (size_t)len, op_hold_epoch(s));
+}
+
 static void op_drop(void *ctx, struct dir *dir)
 {
 	struct sync *s = ctx;
 
+	intake_gone(s, dir);
 	coalesce_drop_dir(s->dirty, dir->serial);
 	skips_drop_dir(s->skips, dir->serial);
 	if (s->inotify_fd >= 0 && dir->wd >= SYNC_WD_NONE)
@@ -148,16 +167,44 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 	}
 }
 
-static uint64_t op_id(void *ctx, struct dir *parent, const char *name, size_t len)
+/* Whether the contents @id can be @d's: no other node has them. One in limbo gives them up. */
+static bool id_free(struct sync *s, uint64_t id, struct dir *d)
+{
+	struct dir *holder = tree_by_id(s->tree, id);
+
+	if (!holder || holder == d)
+		return true;
+	if (tree_placed(holder))
+		return false;
+	tree_set_id(s->tree, holder, 0);
+	return true;
+}
+
+/*
+ * The directory that the remote has at this place; else, at the start, the one that was this inode: it
+ * was renamed while nobody watched. A wrong guess costs nothing but a detour: what is in it is compared.
+ */
+static uint64_t op_id(void *ctx, struct dir *d)
 {
 	struct sync *s = ctx;
+	uint64_t id;
 	struct index_row row;
+	bool has;
 
-	if (!parent)
+	if (!d->parent)
 		return INDEX_ROOT_ID;
-	if (!index_get(s->index, parent->id, name, len, &row) && row.type == ENTRY_DIR)
+	has = !index_get(s->index, d->parent->id, d->name, d->name_len, &row) &&
+	      row.type == ENTRY_DIR;
+	if (has && (s->walked || (row.ino == d->ident.ino && row.dev == d->ident.dev)) &&
+	    id_free(s, row.child, d))
 		return row.child;
-	return index_new_dir(s->index);
+	id = s->walked ? 0 : index_inode(s->index, d->ident.dev, d->ident.ino);
+	if (id && tree_by_id(s->tree, id))
+		id = 0;
+	if (!id && has && id_free(s, row.child, d))
+		return row.child;
+	intake_dirty(s, d->parent->serial, d->name, d->name_len, s->barrier.first);
+	return id ? id : index_new_dir(s->index);
 }
 
 static bool op_known(void *ctx, struct dir *dir)
@@ -321,7 +368,8 @@ static int intake_add_watch(struct sync *s, struct dir *d, int fd)
 	return s->next_wd++;
 }
 
-static int intake_open(struct sync *s, struct dir *d)
+/* Opens @d where the tree has it, without looking whether that is the directory. */
+static int intake_open_path(struct sync *s, const struct dir *d, int flags)
 {
 	char path[PATH_BYTES_MAX + 1];
 	int root, fd, len = tree_path(d, path);
@@ -331,9 +379,52 @@ static int intake_open(struct sync *s, struct dir *d)
 	root = open(s->conf.root, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (root < 0)
 		return -errno;
-	fd = path_open_beneath(root, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+	fd = path_open_beneath(root, path, flags);
 	close(root);
 	return fd;
+}
+
+static void intake_close_parent(struct sync *s)
+{
+	if (s->parent_fd >= 0)
+		close(s->parent_fd);
+	s->parent_fd = -1;
+}
+
+/* The parent of several visits in a row is opened once: what is open is one inode, whatever its path.
+ * Return: 0, or -SP_EMOVED when another directory, or none, is at its path. */
+static int intake_enter_parent(struct sync *s, const struct dir *parent)
+{
+	struct path_ident ident;
+	int fd;
+
+	if (s->parent_fd >= 0 && s->parent_serial == parent->serial &&
+	    path_ident_same(&s->parent_ident, &parent->ident))
+		return 0;
+	intake_close_parent(s);
+	fd = intake_open_path(s, parent, O_PATH | O_DIRECTORY);
+	if (fd < 0)
+		return fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP ? -SP_EMOVED : fd;
+	if (path_ident_of(fd, &ident) || !path_ident_same(&ident, &parent->ident)) {
+		close(fd);
+		return -SP_EMOVED;
+	}
+	s->parent_fd = fd;
+	s->parent_serial = parent->serial;
+	s->parent_ident = ident;
+	return 0;
+}
+
+static int intake_open(struct sync *s, struct dir *d)
+{
+	int err;
+
+	if (!d->parent)
+		return intake_open_path(s, d, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+	err = intake_enter_parent(s, d->parent);
+	if (err)
+		return err;
+	return path_open_beneath(s->parent_fd, d->name, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
 }
 
 /* Return: whether this is not the root that was there at the first visit. */
@@ -351,6 +442,10 @@ static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 	struct path_ident ident;
 	int wd, err, fd = intake_open(s, d);
 
+	if (fd == -SP_EMOVED) {
+		ladder_visit_astray(s->ladder, d);
+		return;
+	}
 	if (fd < 0) {
 		if (!d->parent && !(d->flags & DIR_LIMBO))
 			op_root_lost(s, fd == -ENOENT ? "removed" : err_str(fd));
@@ -384,16 +479,15 @@ void intake_visits(struct sync *s)
 
 	s->visits_left = false;
 	/* Without room the pages of the listings under way wake us. */
-	while (!s->held && scan_has_room(s->scan)) {
+	while (!s->held && !s->visits_left && scan_has_room(s->scan)) {
 		struct dir *d = ladder_next_visit(s->ladder);
 
 		if (!d)
-			return;
+			break;
 		intake_visit(s, d, start);
 		s->visits_left = clock_ns() - start > SYNC_SLICE_NS;
-		if (s->visits_left)
-			return;
 	}
+	intake_close_parent(s); /* nothing of the tree stays open */
 }
 
 int intake_watch_cookies(struct sync *s)

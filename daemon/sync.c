@@ -498,6 +498,9 @@ static int sync_start_flights(struct sync *s, char why[512])
 
 	if (err)
 		return fail(why, err, "chunk buffers");
+	s->reach = moves_reach_new();
+	if (!s->reach)
+		return fail(why, -ENOMEM, "start");
 	for (size_t i = 0; i < SYNC_FLIGHTS; i++) {
 		err = flight_init(s, &s->flights[i]);
 		if (err)
@@ -540,7 +543,7 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 	s->conf = *conf;
 	s->batch_files = conf->batch_files;
 	s->batch_bytes = conf->batch_bytes;
-	s->inotify_fd = s->cookie_dir = s->epoll_fd = -1;
+	s->inotify_fd = s->cookie_dir = s->epoll_fd = s->parent_fd = -1;
 	s->next_wd = SYNC_WD_NONE;
 	s->watches_limit = report_watches_limit();
 	s->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -608,6 +611,7 @@ void sync_stop(struct sync *s)
 	if (s->remote)
 		s->remote->ops->close(s->remote);
 	chunk_pool_close(s->chunks);
+	free(s->reach);
 	index_close(s->index);
 	ring_close(s->ring);
 	for (size_t i = 0; i < 4; i++) {

@@ -6,6 +6,7 @@
  *   intake.c   events and listings in: ring → ladder → dirty set
  *   flight.c   one cycle out: dirty set → batch → reader
  *   expand.c   … → changes → request
+ *   moves.c    … with the moves that their paths need
  *   ack.c      … → acknowledgement → index
  *   report.c   what is true now
  */
@@ -42,6 +43,10 @@ struct sent {
 	const char *name;
 	uint8_t name_len;
 	bool deletion;
+	bool move; /* of the directory @row, from here to: */
+	uint8_t to_name_len;
+	uint64_t to_id;
+	const char *to_name;
 	bool theirs;                   /* refused for good: the path is another writer's */
 	const struct outcome *outcome; /* NULL: applied, rev = version */
 	struct index_row row;
@@ -59,6 +64,7 @@ struct flight_dir {
 struct flight {
 	struct sync *sync;
 	enum flight_state state;
+	uint64_t serial; /* of this use: what dir.mark is compared with */
 	struct read_job job;
 	struct flight_dir *dirs; /* beside job.dirs */
 	char *paths;             /* of the directories: FLIGHT_PATH_BYTES */
@@ -77,6 +83,12 @@ struct flight {
 	_Atomic bool read_done, reply_done;
 	_Atomic unsigned chunks_out;
 	_Atomic int chunk_err;
+};
+
+/** struct spot - a full path of the remote, built up and cut back while walking down. */
+struct spot {
+	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
+	size_t len;
 };
 
 #define FLIGHT_PATH_BYTES (1u << 20)
@@ -106,6 +118,9 @@ struct sync {
 	uint64_t unwatched;
 	uint64_t watches_limit; /* at the start */
 	uint64_t poll_at_ns;
+	int parent_fd; /* of the visit under way, with what it was opened for; -1: none */
+	uint64_t parent_serial;
+	struct path_ident parent_ident;
 	bool scan_armed;  /* the wait wakes for pages */
 	bool visits_left; /* the slice was over before the visits were */
 	bool hold_oldest; /* what is looked at now replaces older work: it counts in the oldest epoch */
@@ -118,6 +133,8 @@ struct sync {
 	struct chunk_pool *chunks;
 	struct reader *reader;
 	struct flight flights[SYNC_FLIGHTS];
+	uint64_t flight_serial;
+	struct reach *reach; /* of moves.c */
 	struct pool *pool;
 	struct remote *remote;
 	struct request state_request;
@@ -150,7 +167,7 @@ struct sync {
 	struct sync_totals totals;
 	struct {
 		uint64_t cycles, commits, files_sent, bytes_sent, conflicts, deletes_sent,
-			bulk_requests;
+			moves_sent, bulk_requests;
 	} n;
 	struct histogram commit_seconds;
 };
@@ -178,6 +195,26 @@ void flight_item_done(struct flight *f, struct read_item *item);
 
 /* expand.c: changes out of what was read */
 void expand_flight(struct flight *f);
+size_t spot_enter(struct spot *p, const char *name, size_t len);
+struct sent *expand_send(struct flight *f, struct change *c, const struct spot *at);
+void expand_put_dir(struct flight *f, uint64_t parent, const char *name, size_t len,
+		    uint64_t child);
+void expand_moving(struct flight *f, uint64_t id, uint64_t parent, const char *name, size_t len);
+
+/* moves.c: directories that stand elsewhere than the remote has them */
+/** moves_base() - the path of the directory @id at the remote. Return: 0, -ENOENT: it is not there. */
+int moves_base(struct sync *s, uint64_t id, struct spot *ret);
+/** moves_elsewhere() - whether the remote has @d at another place; @ret: its row there. */
+bool moves_elsewhere(struct sync *s, const struct dir *d, struct index_row *ret);
+/**
+ * moves_reach() - make @d's path lead to @d at the remote once this commit is applied.
+ * Return: 0; -EAGAIN: not yet, something in the way is still to be deleted or found; -ENOSPC: the
+ * commit is full. Nothing was added then.
+ */
+int moves_reach(struct flight *f, struct dir *d);
+/** moves_forget() - what the remote has of @d stays where it is: @d and what is below is new. */
+void moves_forget(struct sync *s, struct dir *d);
+struct reach *moves_reach_new(void);
 
 /* ack.c: what the hub said, remembered */
 void ack_flight(struct flight *f);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * index.c - what the remote is known to hold.
+ * index.c - what the remote is known to hold: rows. Where directories are: index_place.c.
  *
  * One writer, no other process: LMDB runs without its lock file. A read transaction is kept from
  * read to read and ends where a write transaction begins, so neither is ever open beside the
@@ -22,19 +22,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-
-struct index {
-	MDB_env *env;
-	MDB_dbi rows, lists, meta_db;
-	MDB_txn *read;
-	bool reading; /* @read is live, not reset */
-	MDB_txn *write;
-	struct index_meta meta;
-	struct index_meta before; /* of the write transaction */
-	uint64_t next_dir;
-	bool meta_dirty; /* not as on disk */
-	int state_fd;
-};
 
 /* --- errors ------------------------------------------------------------------------------- */
 
@@ -122,7 +109,7 @@ void index_abort(struct index *ix)
 	forget_write(ix);
 }
 
-static int fail(struct index *ix, int rc)
+int index_failed(struct index *ix, int rc)
 {
 	int err = to_errno(ix, rc);
 
@@ -156,7 +143,7 @@ int index_commit(struct index *ix)
 	if (ix->meta_dirty) {
 		rc = put_meta(ix);
 		if (rc)
-			return fail(ix, rc);
+			return index_failed(ix, rc);
 	}
 	rc = mdb_txn_commit(ix->write);
 	if (rc) {
@@ -177,7 +164,7 @@ static int begin_own(struct index *ix, bool *own)
 
 /* --- rows --------------------------------------------------------------------------------- */
 
-static int key_make(uint64_t dir, const char *name, size_t len, struct index_key *key, MDB_val *ret)
+int index_key_make(uint64_t dir, const char *name, size_t len, struct index_key *key, MDB_val *ret)
 {
 	if (!len || len > INDEX_KEY_MAX - 8)
 		return -EINVAL;
@@ -234,7 +221,7 @@ static int row_get(const MDB_val *key, const MDB_val *val, struct index_row *ret
 	return 0;
 }
 
-static int get(struct index *ix, MDB_dbi dbi, MDB_val *key, MDB_val *val)
+int index_lookup(struct index *ix, MDB_dbi dbi, MDB_val *key, MDB_val *val)
 {
 	MDB_txn *txn;
 	int rc = reading(ix, &txn);
@@ -246,10 +233,10 @@ int index_get(struct index *ix, uint64_t dir, const char *name, size_t len, stru
 {
 	struct index_key k;
 	MDB_val key, val;
-	int err = key_make(dir, name, len, &k, &key);
+	int err = index_key_make(dir, name, len, &k, &key);
 
 	if (!err)
-		err = get(ix, ix->rows, &key, &val);
+		err = index_lookup(ix, ix->rows, &key, &val);
 	return err ? err : row_get(&key, &val, ret);
 }
 
@@ -259,10 +246,10 @@ int index_list(struct index *ix, uint64_t dir, const char *name, size_t len, voi
 	struct index_key k;
 	MDB_val key, val;
 	void *copy;
-	int err = key_make(dir, name, len, &k, &key);
+	int err = index_key_make(dir, name, len, &k, &key);
 
 	if (!err)
-		err = get(ix, ix->lists, &key, &val);
+		err = index_lookup(ix, ix->lists, &key, &val);
 	if (err)
 		return err;
 	if (!index_sealed(&key, &val))
@@ -306,7 +293,7 @@ int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_l
 	int rc;
 
 	/* The smallest key behind "x" is "x\0"; of all names, "\0" stands before the first. */
-	if (after_len > INDEX_KEY_MAX - 8 || key_make(dir, "", 1, &k, &key))
+	if (after_len > INDEX_KEY_MAX - 8 || index_key_make(dir, "", 1, &k, &key))
 		return -EINVAL;
 	if (after_len)
 		memcpy(k.b + 8, after, after_len);
@@ -353,6 +340,21 @@ static int put_list(struct index *ix, MDB_val *key, const void *list, size_t len
 	return 0;
 }
 
+/* What stood at @key was a directory: the next row is another one, or none. */
+static int leave_place(struct index *ix, MDB_val *key, uint64_t dir, const char *name, size_t len,
+		       uint64_t stays)
+{
+	struct index_row old;
+	MDB_val val;
+	int rc = mdb_get(ix->write, ix->rows, key, &val);
+
+	if (rc)
+		return rc == MDB_NOTFOUND ? 0 : rc;
+	if (row_get(key, &val, &old) || old.type != ENTRY_DIR)
+		return 0;
+	return old.child == stays ? 0 : index_place_del(ix, dir, name, len, &old);
+}
+
 int index_put(struct index *ix, uint64_t dir, const char *name, size_t len,
 	      const struct index_row *row, const void *list, size_t list_len)
 {
@@ -361,13 +363,17 @@ int index_put(struct index *ix, uint64_t dir, const char *name, size_t len,
 	MDB_val key, val = { .mv_data = &disk, .mv_size = sizeof(disk) };
 	int rc;
 
-	if (!ix->write || key_make(dir, name, len, &k, &key))
+	if (!ix->write || index_key_make(dir, name, len, &k, &key))
 		return -EINVAL;
 	row_put(row, &key, &disk);
-	rc = mdb_put(ix->write, ix->rows, &key, &val, 0);
+	rc = leave_place(ix, &key, dir, name, len, row->type == ENTRY_DIR ? row->child : 0);
+	if (!rc)
+		rc = mdb_put(ix->write, ix->rows, &key, &val, 0);
+	if (!rc && row->type == ENTRY_DIR)
+		rc = index_place_put(ix, dir, name, len, row);
 	if (!rc)
 		rc = put_list(ix, &key, list, list_len);
-	return rc ? fail(ix, rc) : 0;
+	return rc ? index_failed(ix, rc) : 0;
 }
 
 int index_del(struct index *ix, uint64_t dir, const char *name, size_t len)
@@ -376,12 +382,14 @@ int index_del(struct index *ix, uint64_t dir, const char *name, size_t len)
 	MDB_val key;
 	int rc;
 
-	if (!ix->write || key_make(dir, name, len, &k, &key))
+	if (!ix->write || index_key_make(dir, name, len, &k, &key))
 		return -EINVAL;
-	rc = mdb_del(ix->write, ix->rows, &key, NULL);
+	rc = leave_place(ix, &key, dir, name, len, 0);
+	if (!rc)
+		rc = mdb_del(ix->write, ix->rows, &key, NULL);
 	if (!rc || rc == MDB_NOTFOUND)
 		rc = put_list(ix, &key, NULL, 0);
-	return rc ? fail(ix, rc) : 0;
+	return rc ? index_failed(ix, rc) : 0;
 }
 
 /* --- the whole ---------------------------------------------------------------------------- */
@@ -432,15 +440,17 @@ int index_clear(struct index *ix)
 {
 	static const uint8_t none[16];
 	bool own;
-	int rc, err = begin_own(ix, &own);
+	int rc = 0, err = begin_own(ix, &own);
 
 	if (err)
 		return err;
-	rc = mdb_drop(ix->write, ix->rows, 0);
-	if (!rc)
-		rc = mdb_drop(ix->write, ix->lists, 0);
+	for (size_t i = 0; i < 5 && !rc; i++)
+		rc = mdb_drop(ix->write,
+			      (MDB_dbi[]){ ix->rows, ix->lists, ix->places, ix->inodes,
+					   ix->moving }[i],
+			      0);
 	if (rc)
-		return fail(ix, rc);
+		return index_failed(ix, rc);
 	ix->meta.seen = 0;
 	err = index_set_remote(ix, none, 0);
 	return err || !own ? err : index_commit(ix);
@@ -488,7 +498,7 @@ int index_doubt(struct index *ix)
 	if (!rc)
 		rc = mdb_drop(ix->write, ix->lists, 0);
 	if (rc)
-		return fail(ix, rc);
+		return index_failed(ix, rc);
 	ix->meta.seen = 0;
 	err = index_set_remote(ix, none, 0);
 	return err ? err : index_commit(ix);
@@ -548,18 +558,25 @@ static int load_meta(struct index *ix)
 
 static int load(struct index *ix)
 {
-	int err = index_begin(ix), rc;
+	const struct {
+		const char *name;
+		MDB_dbi *dbi;
+	} dbs[] = {
+		{ "rows", &ix->rows },     { "lists", &ix->lists },   { "meta", &ix->meta_db },
+		{ "places", &ix->places }, { "inodes", &ix->inodes }, { "moving", &ix->moving },
+	};
+	int err = index_begin(ix), rc = 0;
 
 	if (err)
 		return err;
-	rc = mdb_dbi_open(ix->write, "rows", MDB_CREATE, &ix->rows);
-	if (!rc)
-		rc = mdb_dbi_open(ix->write, "lists", MDB_CREATE, &ix->lists);
-	if (!rc)
-		rc = mdb_dbi_open(ix->write, "meta", MDB_CREATE, &ix->meta_db);
+	for (size_t i = 0; i < ARRAY_SIZE(dbs) && !rc; i++)
+		rc = mdb_dbi_open(ix->write, dbs[i].name, MDB_CREATE, dbs[i].dbi);
 	if (!rc)
 		rc = load_meta(ix);
-	return rc ? fail(ix, rc) : index_commit(ix);
+	if (rc)
+		return index_failed(ix, rc);
+	err = index_moves_settle(ix);
+	return err ? err : index_commit(ix);
 }
 
 static int bind_remote(struct index *ix, const char *remote)

@@ -2,7 +2,8 @@
 /*
  * index.h - what the remote is known to hold, per path this client wrote or pulled.
  *
- * LMDB, keyed (directory id, name): keys stay under 511 bytes at any depth. It may be thrown away
+ * LMDB, keyed (directory id, name): keys stay under 511 bytes at any depth, and a directory is renamed
+ * by one row, whatever is below it. It may be thrown away
  * at any time: then everything is compared with the remote again. Changed on acknowledgement only.
  * Values carry a checksum; a file beside it carries format, boot id and how the last use ended, and
  * what cannot be trusted is discarded with a warning, never believed. Control thread only, except
@@ -117,6 +118,28 @@ int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_l
 
 /** index_new_dir() - a directory id never used before in this index. */
 uint64_t index_new_dir(struct index *ix);
+
+/**
+ * index_place() - where the remote has the directory @id: its parent's id, its name and its row.
+ * Return: length of the name, or -ENOENT (also for the root).
+ */
+int index_place(struct index *ix, uint64_t id, uint64_t *ret_parent, char name[256],
+		struct index_row *ret);
+/** index_inode() - the id of a directory that was last seen as this inode, 0 for none. A hint: an
+ * inode number is used again when its directory is gone. */
+uint64_t index_inode(struct index *ix, uint64_t dev, uint64_t ino);
+
+/**
+ * index_moving() - @id is about to be moved to @name in @parent: until index_moved() the remote may
+ * have it at either place. In the open transaction.
+ *
+ * Whoever opens the index with such a move in doubt finds the contents of @id at both places, each
+ * row as "the remote may hold something there".
+ * Return: 0 or -errno, as index_put().
+ */
+int index_moving(struct index *ix, uint64_t id, uint64_t parent, const char *name, size_t len);
+/** index_moved() - the answer is known, either way. In the open transaction. Return: as above. */
+int index_moved(struct index *ix, uint64_t id);
 
 /** index_begin/put/del/commit() - writing; one transaction at a time, and reads see it. index_put()
  * takes the list bytes of a CONTENT_LIST file, else NULL, which drops an older list. Deleting

@@ -62,7 +62,7 @@ int index_env_open(const char *dir, unsigned flags, MDB_env **ret)
 
 	if (rc)
 		return rc;
-	rc = mdb_env_set_maxdbs(env, 3);
+	rc = mdb_env_set_maxdbs(env, INDEX_DBS);
 	if (!rc)
 		rc = mdb_env_set_mapsize(env, INDEX_MAP_BYTES);
 	if (!rc)

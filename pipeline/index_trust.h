@@ -4,7 +4,7 @@
  *
  *   state_dir/writer            32 hex digits: this client's name in commits
  *   state_dir/index/state       "spate-index FORMAT BOOT-ID open|clean STARTS"
- *   state_dir/index/data.mdb    LMDB: rows, lists, meta
+ *   state_dir/index/data.mdb    LMDB: rows, lists, meta, places, inodes, moving
  *
  * The state file stands outside LMDB because after a power cut LMDB's own pages may be of any age.
  */
@@ -16,6 +16,7 @@
 #include <lmdb.h>
 
 #define INDEX_FORMAT 2u
+#define INDEX_DBS 6
 #define INDEX_DIR "index"
 #define INDEX_KEY_MAX (8 + 255)
 #define INDEX_STARTS_MAX 2u
@@ -39,6 +40,19 @@ struct disk_row {
 	uint32_t sum; /* index_sum() of the bytes before */
 } __attribute__((packed));
 
+/** struct disk_place - the value of "places" and "moving", keyed by a directory id: where it is. */
+struct disk_place {
+	uint64_t parent;
+	uint8_t len;
+	char name[255]; /* @len bytes are stored, then the checksum */
+} __attribute__((packed));
+
+/** struct disk_inode - the value of "inodes". */
+struct disk_inode {
+	uint64_t id;
+	uint32_t sum;
+} __attribute__((packed));
+
 /** struct disk_meta - the one value of "meta". */
 struct disk_meta {
 	char remote[400];
@@ -49,6 +63,38 @@ struct disk_meta {
 	struct path_ident root;
 	uint32_t sum;
 } __attribute__((packed));
+
+/** struct index - see index.h; its insides for index.c and index_place.c. */
+struct index {
+	MDB_env *env;
+	MDB_dbi rows, lists, meta_db, places, inodes, moving;
+	MDB_txn *read;
+	bool reading; /* @read is live, not reset */
+	MDB_txn *write;
+	struct index_meta meta;
+	struct index_meta before; /* of the write transaction */
+	uint64_t next_dir;
+	bool meta_dirty; /* not as on disk */
+	int state_fd;
+};
+
+/** index_failed() - end the write transaction for LMDB's answer @rc. Return: -errno. */
+int index_failed(struct index *ix, int rc);
+/** index_lookup() - what @key has in @dbi, until the next call. Return: 0, -ENOENT, -errno. */
+int index_lookup(struct index *ix, MDB_dbi dbi, MDB_val *key, MDB_val *ret);
+/** index_key_make() - Return: 0, -EINVAL for what is not a name. */
+int index_key_make(uint64_t dir, const char *name, size_t len, struct index_key *key, MDB_val *ret);
+
+/* index_place.c: kept beside the rows of directories, in the transaction that writes those. */
+
+/** index_place_put() - the directory row @row stands at this place now. Return: an LMDB code. */
+int index_place_put(struct index *ix, uint64_t parent, const char *name, size_t len,
+		    const struct index_row *row);
+/** index_place_del() - the directory row @row left this place. Return: an LMDB code. */
+int index_place_del(struct index *ix, uint64_t parent, const char *name, size_t len,
+		    const struct index_row *row);
+/** index_moves_settle() - at start: moves whose answer was never seen. Return: 0 or -errno. */
+int index_moves_settle(struct index *ix);
 
 /** index_sum() - the checksum of a value without its last 4 bytes, bound to its key. */
 uint32_t index_sum(const MDB_val *key, const void *data, size_t n);

@@ -68,6 +68,10 @@ struct read_item {
 	uint64_t frame; /* blob or list: offset in the body; FRAME_NONE: not appended */
 	char *target;   /* malloc'ed; the job's owner frees it */
 	uint32_t target_len;
+	/* the job's owner's */
+	bool moved;     /* @known is the row of another place: the directory came from there */
+	bool away;      /* the directory that was here is moved by the same commit */
+	bool displaced; /* a directory, but not the one of @known, which is gone */
 	void *user;
 };
 

@@ -44,6 +44,12 @@ int bulk_add(struct bulk *b, const struct change *c)
 	return (int)b->commit.n_changes++;
 }
 
+void bulk_cut(struct bulk *b, size_t records_len, uint32_t n_changes)
+{
+	b->records.len = records_len;
+	b->commit.n_changes = n_changes;
+}
+
 int bulk_finish(struct bulk *b, uint64_t frames_bytes)
 {
 	struct bulk_head head = { .frames_bytes = frames_bytes };

@@ -22,6 +22,8 @@ void bulk_free(struct bulk *b);
 void bulk_begin(struct bulk *b, const struct commit_head *head);
 /** bulk_add() - append a change. Return: its index, or -SP_ETOOBIG / -ENOMEM. */
 int bulk_add(struct bulk *b, const struct change *c);
+/** bulk_cut() - forget all changes after the first @n_changes, which took @records_len bytes. */
+void bulk_cut(struct bulk *b, size_t records_len, uint32_t n_changes);
 /**
  * bulk_finish() - make the heads for @frames_bytes of contents. May be called again.
  * Return: 0, -SP_ETOOBIG when the body would be over BULK_BYTES_MAX, -ENOMEM; @head is empty then.

@@ -18,6 +18,19 @@
 /* What a visit passes on to its listing. */
 #define DIR_OWED (DIR_TO_LIST | DIR_RECURSE | DIR_REREAD | DIR_WALK)
 
+/** struct rename - a directory's MOVED_FROM, until its MOVE_SELF. The names' nodes are found by serial:
+ * they may be gone when it comes. An epoch is held. */
+struct rename {
+	uint32_t cookie;
+	unsigned epoch;
+	uint64_t node,
+		parked;    /* that had the name: the present one, or the one before it; 0: none */
+	uint64_t from, to; /* parents; to is 0 before MOVED_TO */
+	uint64_t at_ns;
+	uint8_t from_len, to_len;
+	char from_name[PATH_NAME_MAX + 1], to_name[PATH_NAME_MAX + 1];
+};
+
 struct ladder {
 	struct tree *tree;
 	const struct ladder_ops *ops;
@@ -31,6 +44,9 @@ struct ladder {
 	uint64_t number;      /* of the newest listing */
 	bool walk_again;      /* another walk was asked for during this one … */
 	unsigned again_epoch; /* … and this epoch is held for it */
+	size_t n_renames;
+	struct rename renames[LADDER_MOVES_MAX]; /* oldest first */
+	uint64_t parked;                         /* the node that the last move took the place of */
 	struct ladder_stats stats;
 };
 
@@ -271,13 +287,200 @@ static const char *lost_text(uint32_t mask)
 	return mask & IN_MOVE_SELF ? "moved" : "removed";
 }
 
+/* --- renames of directories ---------------------------------------------------------------- */
+
+static void rename_drop(struct ladder *l, size_t i)
+{
+	l->ops->release(l->ctx, l->renames[i].epoch);
+	l->n_renames--;
+	memmove(&l->renames[i], &l->renames[i + 1], (l->n_renames - i) * sizeof(l->renames[0]));
+}
+
+/* The three events did not agree: look at both places, also where something younger has looked. */
+static void rename_doubt(struct ladder *l, size_t i)
+{
+	struct rename *r = &l->renames[i];
+	struct dir *from = tree_by_serial(l->tree, r->from), *to = tree_by_serial(l->tree, r->to);
+	struct dir *d = from ? tree_child(l->tree, from, r->from_name, r->from_len) : NULL;
+
+	if (d) {
+		l->ops->hold(l->ctx, r->epoch);
+		visit_want(l, d, DIR_TO_LIST | DIR_RECURSE, r->epoch);
+	}
+	if (to) {
+		d = tree_child(l->tree, to, r->to_name, r->to_len);
+		if (!d)
+			d = place_add(l, to, r->to_name, r->to_len);
+		if (d) {
+			l->ops->hold(l->ctx, r->epoch);
+			visit_want(l, d, DIR_TO_LIST | DIR_RECURSE, r->epoch);
+		}
+	}
+	rename_drop(l, i);
+}
+
+static void rename_doubt_all(struct ladder *l)
+{
+	while (l->n_renames)
+		rename_doubt(l, 0);
+}
+
+/*
+ * A rename holds the locks of both its directories from MOVED_FROM to MOVE_SELF: after any other event of
+ * one of them, a MOVE_SELF belongs to another rename.
+ */
+static void rename_overtaken(struct ladder *l, const struct dir *d, const struct event *ev)
+{
+	for (size_t i = l->n_renames; i-- > 0;) {
+		const struct rename *r = &l->renames[i];
+
+		if (ev->mask & IN_MOVED_TO && !r->to && r->cookie == ev->cookie)
+			continue;
+		if (r->from == d->serial || r->to == d->serial)
+			rename_doubt(l, i);
+	}
+}
+
+/* The node that an exchange took this place from, in the half of it that came before. */
+static uint64_t parked_at(const struct ladder *l, const struct dir *parent, const char *name,
+			  size_t len)
+{
+	const struct dir *d = l->parked ? tree_by_serial(l->tree, l->parked) : NULL;
+
+	if (!d || !(d->flags & DIR_LIMBO) || d->left != parent->serial || d->name_len != len ||
+	    memcmp(d->name, name, len))
+		return 0;
+	return d->serial;
+}
+
+/* Return: whether the rename waits for its other events. */
+static bool rename_from(struct ladder *l, struct dir *d, const struct event *ev, uint64_t now_ns)
+{
+	struct dir *child = tree_child(l->tree, d, ev->name, ev->name_len);
+	uint64_t parked = parked_at(l, d, ev->name, ev->name_len);
+	struct rename *r;
+
+	if (child && child->wd < 0) /* no event of its own will come */
+		child = NULL;
+	if (!ev->cookie || l->n_renames == LADDER_MOVES_MAX || (!child && !parked))
+		return false;
+	r = &l->renames[l->n_renames];
+	*r = (struct rename){
+		.cookie = ev->cookie,
+		.epoch = l->ops->hold_now(l->ctx),
+		.node = child ? child->serial : 0,
+		.parked = parked,
+		.from = d->serial,
+		.at_ns = now_ns,
+		.from_len = (uint8_t)ev->name_len,
+	};
+	memcpy(r->from_name, ev->name, ev->name_len);
+	l->n_renames++;
+	return true;
+}
+
+static bool rename_to(struct ladder *l, struct dir *d, const struct event *ev)
+{
+	for (size_t i = l->n_renames; i-- > 0;) {
+		struct rename *r = &l->renames[i];
+
+		if (r->cookie != ev->cookie)
+			continue;
+		r->to = d->serial;
+		r->to_len = (uint8_t)ev->name_len;
+		memcpy(r->to_name, ev->name, ev->name_len);
+		return true;
+	}
+	return false;
+}
+
+/* @x is known to be at this place now. Return: whether it is there. */
+static bool move_to(struct ladder *l, struct dir *x, struct dir *parent, const char *name,
+		    size_t len, unsigned epoch, uint64_t now_ns)
+{
+	struct dir *there = tree_child(l->tree, parent, name, len);
+	bool was_lost = !tree_placed(x);
+
+	if (there == x)
+		return true;
+	if (tree_below(parent, x))
+		return false;
+	if (there) {
+		l->parked = there->serial;
+		limbo_enter(l, there, now_ns);
+	}
+	if (tree_move(l->tree, x, parent, name, len)) {
+		blind(l, parent);
+		return false;
+	}
+	now_seen(x);
+	l->stats.moves++;
+	if (was_lost || x->flags & DIR_OWED) { /* visits below it were given up */
+		l->ops->hold(l->ctx, epoch);
+		visit_want(l, x, DIR_TO_LIST | DIR_RECURSE, epoch);
+	}
+	return true;
+}
+
+static void rename_dirty(struct ladder *l, const struct rename *r, uint64_t dir, const char *name,
+			 size_t len)
+{
+	struct dir *d = dir ? tree_by_serial(l->tree, dir) : NULL;
+
+	if (d)
+		l->ops->dirty(l->ctx, d, name, len, r->epoch);
+}
+
+/* Whether @d still has the name that was renamed, or had it last. */
+static bool rename_is_of(const struct rename *r, const struct dir *d)
+{
+	return (d->parent ? d->parent->serial : d->left) == r->from && d->name_len == r->from_len &&
+	       !memcmp(d->name, r->from_name, d->name_len);
+}
+
+/* The inode of @d itself was renamed: this ends the rename that one of its names began. */
+static void rename_self(struct ladder *l, struct dir *d, uint64_t now_ns)
+{
+	size_t i = l->n_renames;
+	struct rename *r;
+	struct dir *to;
+
+	while (i-- > 0 && l->renames[i].node != d->serial && l->renames[i].parked != d->serial)
+		;
+	if (i >= l->n_renames) {
+		if (tree_placed(d))
+			visit_want_now(l, d, DIR_TO_LIST | DIR_RECURSE);
+		return;
+	}
+	r = &l->renames[i];
+	to = r->to ? tree_by_serial(l->tree, r->to) : NULL;
+	if (!rename_is_of(r, d)) { /* a visit saw it elsewhere, before or after this */
+		if (tree_placed(d))
+			visit_want_now(l, d, DIR_TO_LIST | DIR_RECURSE);
+		rename_doubt(l, i);
+		return;
+	}
+	if (to && !move_to(l, d, to, r->to_name, r->to_len, r->epoch, now_ns)) {
+		rename_doubt(l, i);
+		return;
+	}
+	/* Whoever looked since MOVED_FROM found it at its old place here. */
+	rename_dirty(l, r, r->from, r->from_name, r->from_len);
+	rename_dirty(l, r, r->to, r->to_name, r->to_len);
+	rename_drop(l, i);
+	if (!to && !(d->flags & DIR_LIMBO))
+		limbo_enter(l, d, now_ns);
+}
+
 /* The directory's own inode: moved, gone, or no longer watched. */
-static void event_self(struct ladder *l, struct dir *d, uint32_t mask)
+static void event_self(struct ladder *l, struct dir *d, uint32_t mask, uint64_t now_ns)
 {
 	bool is_root = d == tree_root(l->tree);
 
 	if (is_root)
 		l->ops->root_lost(l->ctx, lost_text(mask));
+	else if (mask & IN_MOVE_SELF)
+		rename_self(l, d, now_ns);
 	if (!(mask & (IN_DELETE_SELF | IN_IGNORED | IN_UNMOUNT)))
 		return;
 	tree_set_wd(l->tree, d, -1);
@@ -300,13 +503,25 @@ static void event_subdir(struct ladder *l, struct dir *d, const struct event *ev
 	struct dir *child = tree_child(l->tree, d, ev->name, ev->name_len);
 
 	if (ev->mask & IN_DELETE) {
-		if (child)
+		if (child) {
+			/* What is known of it may be deleted now: it is not moved. */
+			tree_set_id(l->tree, child, 0);
 			limbo_enter(l, child, now_ns);
+		}
 	} else if (ev->mask & IN_MOVED_FROM) {
 		/* Should it be here (again): while it was away, visits below it failed. */
-		if (child)
+		if (!rename_from(l, d, ev, now_ns) && child)
 			visit_want_in(l, d, child, DIR_TO_LIST | DIR_RECURSE);
 	} else if (ev->mask & (IN_CREATE | IN_MOVED_TO)) {
+		if (ev->mask & IN_MOVED_TO && rename_to(l, d, ev))
+			return;
+		/* What came from where we cannot see took this place from the child: an exchange
+		 * goes on with the child's own MOVED_FROM. */
+		if (ev->mask & IN_MOVED_TO && child && child->wd >= 0) {
+			l->parked = child->serial;
+			limbo_enter(l, child, now_ns);
+			child = NULL;
+		}
 		if (!child)
 			child = place_add(l, d, ev->name, ev->name_len);
 		if (child)
@@ -337,13 +552,12 @@ static void walk_next(struct ladder *l)
 static void event_of(struct ladder *l, struct dir *d, const struct event *ev, uint64_t now_ns)
 {
 	if (ev->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) {
-		event_self(l, d, ev->mask);
+		event_self(l, d, ev->mask, now_ns);
 		return;
 	}
 	if (!ev->name_len)
 		return;
-	if (!tree_placed(d))
-		return;
+	rename_overtaken(l, d, ev);
 	dirty_now(l, d, ev->name, ev->name_len);
 	if (ev->mask & IN_ISDIR)
 		event_subdir(l, d, ev, now_ns);
@@ -356,6 +570,7 @@ void ladder_event(struct ladder *l, const struct event *ev, uint64_t now_ns)
 	l->stats.events++;
 	if (ev->mask & IN_Q_OVERFLOW) {
 		l->stats.overflows++;
+		rename_doubt_all(l);
 		ladder_walk(l);
 		return;
 	}
@@ -481,14 +696,16 @@ static struct dir *place_take_over(struct ladder *l, struct dir *d, struct dir *
 	if (!(x->flags & DIR_LIMBO))
 		old_place_leave(l, x, c->epoch, now_ns);
 	limbo_enter(l, d, now_ns);
-	limbo_children(l, x, now_ns);
-	if (tree_attach(l->tree, x, parent, name, len, now_ns)) {
+	if (tree_move(l->tree, x, parent, name, len)) {
 		blind(l, parent);
 		return NULL;
 	}
 	now_seen(x);
-	/* Its events without a place were dropped, and stat does not see a store through mmap. */
-	c->flags |= DIR_REREAD | (x->flags & DIR_OWED);
+	l->stats.moves++;
+	/* A listing saw a directory of this name here, and took it for the one that was. */
+	l->ops->dirty(l->ctx, parent, x->name, x->name_len, c->epoch);
+	/* While it had no place, what was to be visited below it was given up. */
+	c->flags |= DIR_TO_LIST | DIR_RECURSE | (x->flags & DIR_OWED);
 	x->flags &= ~DIR_OWED;
 	return x;
 }
@@ -602,7 +819,7 @@ struct ladder_visit ladder_visited(struct ladder *l, struct dir *d, int wd,
 	if (d) {
 		d->ident = *ident;
 		if (!d->id)
-			d->id = l->ops->id(l->ctx, d->parent, d->name, d->name_len);
+			tree_set_id(l->tree, d, l->ops->id(l->ctx, d));
 	}
 	if (d && c.flags & DIR_TO_LIST)
 		v = listing_begin(l, d, &c);
@@ -610,6 +827,14 @@ struct ladder_visit ladder_visited(struct ladder *l, struct dir *d, int wd,
 		l->ops->release(l->ctx, c.epoch);
 	walk_next(l);
 	return v;
+}
+
+void ladder_visit_astray(struct ladder *l, struct dir *d)
+{
+	unsigned epoch = visit_unwant(l, d);
+
+	visit_want(l, d->parent, DIR_TO_LIST | DIR_RECURSE, epoch);
+	walk_next(l);
 }
 
 static bool no_dir_there(int err)
@@ -739,6 +964,11 @@ uint64_t ladder_expire(struct ladder *l, uint64_t now_ns)
 {
 	struct list *limbo = tree_limbo(l->tree);
 
+	while (l->n_renames) {
+		if (l->renames[0].at_ns + LADDER_LIMBO_NS > now_ns)
+			return l->renames[0].at_ns + LADDER_LIMBO_NS;
+		rename_doubt(l, 0);
+	}
 	for (unsigned n = 0; !list_empty(limbo); n++) {
 		struct dir *d = container_of(limbo->next, struct dir, sibling);
 
@@ -758,7 +988,7 @@ uint64_t ladder_expire(struct ladder *l, uint64_t now_ns)
 
 bool ladder_busy(const struct ladder *l)
 {
-	return l->n_visits || l->n_listings || l->walk_again;
+	return l->n_visits || l->n_listings || l->n_renames || l->walk_again;
 }
 
 bool ladder_walking(const struct ladder *l)

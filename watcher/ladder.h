@@ -15,16 +15,22 @@
  * the wd and identity the kernel gave, or ladder_visit_failed(), before any other call. Watch first,
  * then list: what is created after the watch makes events, what was there before is in the listing.
  *
- * Nearly every doubt is settled by a visit, because the disk cannot be late. MOVED_FROM does not
- * prove that the name is free now (an exchange reports it last), nor does a listing that missed a
- * name: both places are visited. Only DELETE detaches at once: a directory that is there again
- * announces itself later in the same queue.
+ * Nearly every doubt is settled by a visit, because the disk cannot be late. What a visit finds counts
+ * only if the parent it was looked for in is the parent's node: who drives the ladder compares the
+ * identity and else reports ladder_visit_astray().
  *
- * A directory that lost its name (DELETE, or a visit that found nothing or another inode) goes to
- * limbo. If it was moved inside the tree, visiting its new place answers with its wd and it is
- * attached there and listed again. What is still in limbo after LADDER_LIMBO_NS with the ring drained
- * and no visit or listing under way has left the tree: ladder_expire() removes its watches. Events
- * of a directory without a place are dropped; the listing at its new place makes every name dirty.
+ * A directory is moved at once, with everything below it, when MOVED_FROM of its name, MOVED_TO of another
+ * and the IN_MOVE_SELF of its own wd come in a row: they agree on which inode went where. Such a rename
+ * waits in a table of LADDER_MOVES_MAX; what does not fit, or is not completed within LADDER_LIMBO_NS of a
+ * drained ring, is two places to visit: MOVED_FROM alone does not prove that the name is free now (an
+ * exchange reports it last), nor does a listing that missed a name. Only DELETE detaches at once: a
+ * directory that is there again announces itself later in the same queue.
+ *
+ * A directory that lost its name (DELETE, IN_MOVE_SELF without MOVED_TO, another one moved over it, or a
+ * visit that found nothing or another inode) goes to limbo, with what is below it. Its events still count.
+ * If it is in the tree still, visiting its new place answers with its wd, or its MOVE_SELF comes: it is
+ * attached there and listed again, and what is below. What is still in limbo after LADDER_LIMBO_NS with the
+ * ring drained and no visit or listing under way has left the tree: ladder_expire() removes its watches.
  *
  * Epochs: each wanted visit and each listing under way holds its epoch once. A place that is wanted
  * twice keeps the older hold. Ops may call ladder_relist() and ladder_found_dir(), nothing else.
@@ -39,6 +45,7 @@
 
 #define LADDER_LIMBO_NS (20 * 1000000ull)
 #define LADDER_EXPIRE_MAX 1024u
+#define LADDER_MOVES_MAX 64u
 
 struct ladder_ops {
 	/** dirty() - the path may differ from what the remote holds and must be read again. The epoch
@@ -58,9 +65,10 @@ struct ladder_ops {
 	 */
 	void (*absent)(void *ctx, struct dir *dir, const char *after, size_t after_len,
 		       const struct scan_page *page, unsigned epoch);
-	/** id() - the index's id for the directory @name in @parent (NULL: the root), making a new
-	 * one if needed. Asked once each time a node gets a place and a watch. */
-	uint64_t (*id)(void *ctx, struct dir *parent, const char *name, size_t len);
+	/** id() - the index's id for the contents of @dir, which has a place, a watch and an identity but
+	 * no id; a new one if needed, and one that no other node has (a node in limbo may lose its). When it
+	 * is not what the remote has at this place, the path is dirty: a listing may have taken it for that. */
+	uint64_t (*id)(void *ctx, struct dir *dir);
 	/** known() - whether the remote holds anything in this directory: else no stat is needed. */
 	bool (*known)(void *ctx, struct dir *dir);
 	/** cookie() - a file of the state directory made an event: every event before it was seen. */
@@ -82,6 +90,7 @@ struct ladder_stats {
 	uint64_t overflows;
 	uint64_t rescans;    /* walks begun, the first one included */
 	uint64_t unknown_wd; /* late events of removed watches */
+	uint64_t moves;      /* directories moved with all that is below them */
 };
 
 struct ladder;
@@ -135,6 +144,10 @@ struct ladder_visit ladder_visited(struct ladder *l, struct dir *d, int wd,
 /** ladder_visit_failed() - -ENOENT, -ENOTDIR, -ELOOP: it is not (any more) a directory there and its path
  * is dirty; -ENOSPC: watch limit; others: unreadable, skipped. @d may be freed. */
 void ladder_visit_failed(struct ladder *l, struct dir *d, int err, uint64_t now_ns);
+
+/** ladder_visit_astray() - @d could not be looked for: the directory at its parent's path is not the
+ * parent's node. The parent is visited, and what is below it again. */
+void ladder_visit_astray(struct ladder *l, struct dir *d);
 
 /** ladder_listed() - one page of a listing. Pages of a listing that was overtaken are ignored. */
 void ladder_listed(struct ladder *l, const struct scan_page *page, uint64_t now_ns);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct tree {
-	struct map by_serial, by_wd, by_place;
+	struct map by_serial, by_wd, by_place, by_id;
 	struct dir *root;
 	struct list limbo;
 	uint64_t next_serial;
@@ -69,6 +69,7 @@ struct tree *tree_new(size_t max_dirs)
 	map_init(&t->by_serial, max_dirs);
 	map_init(&t->by_wd, max_dirs);
 	map_init(&t->by_place, max_dirs);
+	map_init(&t->by_id, max_dirs);
 	list_init(&t->limbo);
 	t->next_serial = 1;
 	t->root = dir_new(t, "", 0);
@@ -111,6 +112,7 @@ void tree_free(struct tree *t)
 	map_free(&t->by_serial);
 	map_free(&t->by_wd);
 	map_free(&t->by_place);
+	map_free(&t->by_id);
 	free(t);
 }
 
@@ -145,6 +147,19 @@ struct dir *tree_by_wd(const struct tree *t, int wd)
 		struct dir *d = container_of(n, struct dir, by_wd);
 
 		if (d->wd == wd)
+			return d;
+	}
+	return NULL;
+}
+
+struct dir *tree_by_id(const struct tree *t, uint64_t id)
+{
+	struct map_node *n = map_first(&t->by_id, map_hash_u64(id));
+
+	for (; n; n = map_next(n)) {
+		struct dir *d = container_of(n, struct dir, by_id);
+
+		if (d->id == id)
 			return d;
 	}
 	return NULL;
@@ -217,20 +232,38 @@ void tree_detach(struct tree *t, struct dir *d, uint64_t now_ns)
 		return;
 	map_del(&t->by_place, &d->by_place);
 	list_del(&d->sibling);
+	d->left = d->parent->serial;
 	d->parent = NULL;
 	d->flags |= DIR_LIMBO;
 	d->limbo_ns = now_ns;
 	list_push(&t->limbo, &d->sibling);
 }
 
-int tree_attach(struct tree *t, struct dir *d, struct dir *parent, const char *name, size_t len,
-		uint64_t now_ns)
+int tree_set_id(struct tree *t, struct dir *d, uint64_t id)
+{
+	struct dir *holder = id ? tree_by_id(t, id) : NULL;
+	int err;
+
+	if (holder)
+		return holder == d ? 0 : -EEXIST;
+	if (d->id)
+		map_del(&t->by_id, &d->by_id);
+	d->id = 0;
+	if (!id)
+		return 0;
+	err = map_add(&t->by_id, &d->by_id, map_hash_u64(id));
+	if (!err)
+		d->id = id;
+	return err;
+}
+
+int tree_move(struct tree *t, struct dir *d, struct dir *parent, const char *name, size_t len)
 {
 	char *copy, *old = d->name;
 	uint8_t old_len = d->name_len;
 	int err;
 
-	if (!path_name_ok(name, len) || !(d->flags & DIR_LIMBO))
+	if (!path_name_ok(name, len) || d == t->root)
 		return -EINVAL;
 	if (tree_child(t, parent, name, len))
 		return -EEXIST;
@@ -239,11 +272,13 @@ int tree_attach(struct tree *t, struct dir *d, struct dir *parent, const char *n
 	copy = name_dup(name, len);
 	if (!copy)
 		return -ENOMEM;
+	if (d->parent)
+		map_del(&t->by_place, &d->by_place);
 	list_del(&d->sibling);
 	d->name = copy;
 	d->name_len = (uint8_t)len;
 	err = put_at(t, d, parent);
-	if (err) {
+	if (err) { /* it came from limbo: a place given up would have made room */
 		d->name = old;
 		d->name_len = old_len;
 		list_push_front(&t->limbo, &d->sibling);
@@ -252,9 +287,6 @@ int tree_attach(struct tree *t, struct dir *d, struct dir *parent, const char *n
 	}
 	free(old);
 	d->flags &= ~DIR_LIMBO;
-	d->id = 0;
-	while (!list_empty(&d->children))
-		tree_detach(t, container_of(d->children.next, struct dir, sibling), now_ns);
 	return 0;
 }
 
@@ -264,6 +296,7 @@ void tree_drop(struct tree *t, struct dir *d)
 		return;
 	list_del(&d->sibling);
 	list_del(&d->visit);
+	tree_set_id(t, d, 0);
 	map_del(&t->by_serial, &d->by_serial);
 	dir_free(d);
 }

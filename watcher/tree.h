@@ -6,8 +6,9 @@
  *
  * A node stands for a directory inode that is (or is about to be) watched. It has a place
  * (parent, name), or is in *limbo*: its name is gone, and whether it was moved or removed is not
- * yet known. A node leaves limbo only on disk evidence (adding a watch answered with its wd) and
- * a watch is removed only for nodes in limbo: so a watch that is still wanted is never removed.
+ * yet known. A node leaves limbo only on evidence (adding a watch answered with its wd, or its own
+ * IN_MOVE_SELF between the two names of a rename), with all that is below it; a watch is removed only
+ * for nodes in limbo: so a watch that is still wanted is never removed.
  * Control thread only.
  */
 #ifndef SPATE_WATCHER_TREE_H
@@ -34,13 +35,14 @@
 
 /** struct dir - one directory. Fields below the line belong to the ladder. */
 struct dir {
-	struct map_node by_serial, by_wd, by_place;
+	struct map_node by_serial, by_wd, by_place, by_id;
 	struct list sibling; /* in parent's children, or in the tree's limbo list */
 	struct list children;
 	struct dir *parent; /* NULL: root or limbo */
 	uint64_t serial;    /* never used twice in a process */
-	uint64_t id;        /* the index's id of the directory at this place; 0 = not asked yet */
-	int wd;             /* -1: not watched */
+	uint64_t id;   /* the index's id of what is in it, wherever it moves; 0 = not asked yet */
+	uint64_t left; /* in limbo: serial of the parent it had last */
+	int wd;        /* -1: not watched */
 	struct path_ident ident;
 	char *name; /* NUL-terminated; in limbo: the last one it had */
 	uint8_t name_len;
@@ -53,6 +55,8 @@ struct dir {
 	uint64_t limbo_ns;    /* since when */
 	uint64_t number;      /* of its newest listing */
 	uint64_t seen;        /* number of the parent's listing that saw it */
+	/* --- the user's --- */
+	uint64_t mark, put;
 };
 
 struct tree;
@@ -66,6 +70,7 @@ size_t tree_count(const struct tree *t);
 
 struct dir *tree_by_serial(const struct tree *t, uint64_t serial);
 struct dir *tree_by_wd(const struct tree *t, int wd);
+struct dir *tree_by_id(const struct tree *t, uint64_t id);
 struct dir *tree_child(const struct tree *t, const struct dir *parent, const char *name,
 		       size_t len);
 
@@ -82,14 +87,18 @@ int tree_set_wd(struct tree *t, struct dir *d, int wd);
 /** tree_detach() - take @d from its place into limbo; its children stay below it. Not the root. */
 void tree_detach(struct tree *t, struct dir *d, uint64_t now_ns);
 /**
- * tree_attach() - give a node in limbo a free place. The children it had go to limbo themselves;
- * its id is forgotten.
+ * tree_set_id() - give @d the id @id (0: none, cannot fail).
+ * Return: 0, -EEXIST when @id is another node's, -ENOMEM (@d has no id then).
+ */
+int tree_set_id(struct tree *t, struct dir *d, uint64_t id);
+/**
+ * tree_move() - give @d, placed or in limbo, another place, which is free. What is below it moves
+ * along; nothing is forgotten. Not the root.
  *
  * Return: 0, -EEXIST for a taken place, -EINVAL for a name that is none, -ELOOP when @parent is
- * @d or below it, -ENOMEM; on failure @d is in limbo as before, with its children.
+ * @d or below it, -ENOMEM; on failure @d is where it was.
  */
-int tree_attach(struct tree *t, struct dir *d, struct dir *parent, const char *name, size_t len,
-		uint64_t now_ns);
+int tree_move(struct tree *t, struct dir *d, struct dir *parent, const char *name, size_t len);
 /** tree_drop() - free @d, which is in limbo, has no watch and no children. */
 void tree_drop(struct tree *t, struct dir *d);
 /** tree_limbo() - head of the limbo list (struct dir.sibling), oldest first. */

@@ -9,6 +9,8 @@
  */
 #include "watcher/ladder.h"
 
+#include "base/cleanup.h"
+
 #include "tests/check.h"
 
 #include <errno.h>
@@ -31,6 +33,7 @@
 #define EPOCHS 4096
 #define COOKIE_WD 1000000
 #define STALE UINT32_MAX
+#define ROOT_ID 1
 
 struct inode {
 	bool used, linked, dir;
@@ -42,15 +45,18 @@ struct inode {
 	int open_err;
 };
 
+/* A row of the remote: contents are kept under the id of their directory, wherever that is. */
 struct known {
-	char path[DEPTH + 4];
+	uint64_t in;
+	char name;
 	bool dir;
+	uint64_t child;
 	uint32_t content, stat;
 };
 
 struct kevent {
 	int wd;
-	uint32_t mask;
+	uint32_t mask, cookie;
 	char name[8];
 };
 
@@ -78,8 +84,8 @@ static struct model {
 	uint32_t clock;
 	struct known remote[PATHS];
 	size_t n_remote;
-	char ids[PATHS][DEPTH + 4];
-	size_t n_ids;
+	uint64_t next_id;
+	uint32_t next_cookie;
 	struct record dirty[DIRTY];
 	size_t n_dirty;
 	struct list_job jobs[JOBS];
@@ -92,6 +98,8 @@ static struct model {
 	uint64_t seed;
 	int skips, last_skip, root_lost, absents, dirties;
 	bool lone_writes;
+	bool uploading;
+	unsigned upload_epoch;
 } m;
 
 /* What happened, for one seed: LADDER_SEED=n test_ladder. */
@@ -155,9 +163,9 @@ static bool empty(int slot)
 	return height(slot) == 0;
 }
 
-static void queue_put(int wd, uint32_t mask, const char *name)
+static void queue_put(int wd, uint32_t mask, const char *name, uint32_t cookie)
 {
-	struct kevent e = { .wd = wd, .mask = mask },
+	struct kevent e = { .wd = wd, .mask = mask, .cookie = cookie },
 		      *tail = &m.queue[m.n_queue ? m.n_queue - 1 : 0];
 
 	snprintf(e.name, sizeof(e.name), "%s", name);
@@ -171,12 +179,17 @@ static void queue_put(int wd, uint32_t mask, const char *name)
 	m.queue[m.n_queue++] = e;
 }
 
-static void emit(int slot, uint32_t mask, char name)
+static void emit_with(int slot, uint32_t mask, char name, uint32_t cookie)
 {
 	char text[2] = { name, '\0' };
 
 	if (slot >= 0 && m.in[slot].wd >= 0)
-		queue_put(m.in[slot].wd, mask, text);
+		queue_put(m.in[slot].wd, mask, text, cookie);
+}
+
+static void emit(int slot, uint32_t mask, char name)
+{
+	emit_with(slot, mask, name, 0);
 }
 
 static void inode_gone(int slot)
@@ -255,8 +268,11 @@ static void disk_moved(int slot, int from, char from_name)
 	trace("disk: move %d from %d/%c to %d/%c", slot, from, from_name, m.in[slot].parent,
 	      m.in[slot].name);
 	m.in[slot].stat = ++m.clock; /* its ctime */
-	emit(from, IN_MOVED_FROM | isdir(slot), from_name);
-	emit(m.in[slot].parent, IN_MOVED_TO | isdir(slot), m.in[slot].name);
+	m.next_cookie++;
+	emit_with(from, IN_MOVED_FROM | isdir(slot), from_name, m.next_cookie);
+	emit_with(m.in[slot].parent, IN_MOVED_TO | isdir(slot), m.in[slot].name, m.next_cookie);
+	if (m.in[slot].dir)
+		emit(slot, IN_MOVE_SELF, '\0');
 }
 
 /* Return: whether it was possible. */
@@ -277,8 +293,6 @@ static bool disk_rename(int slot, int dir, char name)
 	disk_moved(slot, from, from_name);
 	if (over >= 0)
 		inode_gone(over);
-	if (in->dir)
-		emit(slot, IN_MOVE_SELF, '\0');
 	return true;
 }
 
@@ -350,58 +364,194 @@ static void letters(const struct dir *d, char name, char *out)
 	cr_assert_leq(n, (size_t)DEPTH + 2);
 }
 
-static struct known *remote_find(const char *path)
+static struct known *remote_row(uint64_t in, char name)
 {
 	for (size_t i = 0; i < m.n_remote; i++)
-		if (!strcmp(m.remote[i].path, path))
+		if (m.remote[i].in == in && m.remote[i].name == name)
 			return &m.remote[i];
 	return NULL;
 }
 
-static void remote_delete(const char *path, bool itself)
+static struct known *remote_dir(uint64_t id)
 {
-	size_t n = strlen(path), kept = 0;
-
-	for (size_t i = 0; i < m.n_remote; i++) {
-		const struct known *k = &m.remote[i];
-		bool drop = !strncmp(k->path, path, n) && (k->path[n] || itself);
-
-		if (!drop)
-			m.remote[kept++] = *k;
-	}
-	m.n_remote = kept;
+	for (size_t i = 0; i < m.n_remote; i++)
+		if (m.remote[i].dir && m.remote[i].child == id)
+			return &m.remote[i];
+	return NULL;
 }
 
-static struct known *remote_set(const char *path, size_t len, bool is_dir)
+/* By a path of letters. */
+static struct known *remote_find(const char *path)
 {
-	struct known *k;
-	char at[DEPTH + 4];
+	struct known *k = NULL;
+	uint64_t in = ROOT_ID;
 
-	snprintf(at, sizeof(at), "%.*s", (int)len, path);
-	if (!is_dir)
-		remote_delete(at, false);
-	k = remote_find(at);
-	if (!k) {
-		cr_assert_lt(m.n_remote, (size_t)PATHS);
-		k = &m.remote[m.n_remote++];
-		*k = (struct known){ .dir = is_dir };
-		strcpy(k->path, at);
+	for (; *path; path++) {
+		k = remote_row(in, *path);
+		if (!k || (path[1] && !k->dir))
+			return NULL;
+		in = k->child;
 	}
-	k->dir = is_dir;
 	return k;
 }
 
+static void remote_drop(struct known *k)
+{
+	trace("    remote: %llu/%c is dropped%s%llu", (unsigned long long)k->in, k->name,
+	      k->dir ? ": directory " : ", ", (unsigned long long)k->child);
+	*k = m.remote[--m.n_remote];
+}
+
+static struct known *remote_add(uint64_t in, char name)
+{
+	struct known *k = &m.remote[m.n_remote++];
+
+	cr_assert_leq(m.n_remote, (size_t)PATHS);
+	*k = (struct known){ .in = in, .name = name };
+	return k;
+}
+
+static bool remote_leave(struct known *k);
+static bool remote_anchor(struct dir *d);
+
+/* Everything the remote has in @id goes, but for directories that are elsewhere now. */
+static bool remote_empty(uint64_t id)
+{
+	for (;;) {
+		size_t i = 0;
+
+		while (i < m.n_remote && m.remote[i].in != id)
+			i++;
+		if (i == m.n_remote)
+			return true;
+		if (m.remote[i].dir ? !remote_leave(&m.remote[i]) : false)
+			return false;
+		if (i < m.n_remote && m.remote[i].in == id && !m.remote[i].dir)
+			remote_drop(&m.remote[i]);
+	}
+}
+
+/* One net move: to where its node is. What is in the way there leaves as well. */
+static bool remote_move(struct known *k, const struct dir *d)
+{
+	uint64_t id = k->child, to = d->parent->id, from = k->in;
+	struct known *there;
+	char was = k->name;
+	bool anchored;
+
+	if (!to)
+		return false;
+	k->in = 0; /* detached */
+	k->name = d->name[0];
+	there = NULL;
+	anchored = remote_anchor(d->parent);
+	if (anchored)
+		there = remote_row(to, d->name[0]);
+	if (!anchored || (there && there->dir && !remote_leave(there))) {
+		k = remote_dir(id);
+		k->in = from;
+		k->name = was;
+		return false;
+	}
+	there = remote_row(to, d->name[0]);
+	if (there)
+		remote_drop(there);
+	k = remote_dir(id);
+	k->in = to;
+	trace("    remote: %llu is at %llu/%c now", (unsigned long long)id, (unsigned long long)to,
+	      k->name);
+	return true;
+}
+
+/* The directory of row @k is not at its place: it moves, or goes. Return: false for not yet. */
+static bool remote_leave(struct known *k)
+{
+	struct dir *x = tree_by_id(m.tree, k->child);
+	uint64_t id = k->child;
+
+	if (x && !tree_placed(x))
+		return false;
+	if (x && x->parent->id == k->in && x->name[0] == k->name)
+		return false;
+	if (x)
+		return remote_move(k, x);
+	if (!remote_empty(id))
+		return false;
+	k = remote_dir(id);
+	if (k)
+		remote_drop(k);
+	return true;
+}
+
+/* A directory is at @name of @d. Return: false for not yet. */
+static bool remote_put_dir(struct dir *d, char name)
+{
+	struct dir *here = tree_child(m.tree, d, &name, 1);
+	struct known *k = remote_row(d->id, name), *was;
+	struct dir *x = k && k->dir ? tree_by_id(m.tree, k->child) : NULL;
+	bool other = x ? x != here : here && here->id && k && k->child != here->id;
+
+	if (k && !k->dir)
+		remote_drop(k);
+	else if (k && other && !remote_leave(k))
+		return false;
+	if (remote_row(d->id, name))
+		return true;
+	was = here && here->id ? remote_dir(here->id) : NULL;
+	if (was)
+		return remote_move(was, here);
+	k = remote_add(d->id, name);
+	k->dir = true;
+	k->child = here && here->id ? here->id : ++m.next_id;
+	return true;
+}
+
 /* What is put makes the directories above it, as every remote must: a name without them could not
- * be found again to be deleted. */
-static void remote_put(const char *path, int slot)
+ * be found again to be deleted. Those that are elsewhere move first. */
+static bool remote_anchor(struct dir *d)
 {
 	struct known *k;
 
-	for (size_t n = 1; path[n]; n++)
-		remote_set(path, n, true);
-	k = remote_set(path, strlen(path), m.in[slot].dir);
-	k->content = k->dir ? 0 : m.in[slot].content;
+	if (!d->parent)
+		return true;
+	if (!d->id || !remote_anchor(d->parent))
+		return false;
+	k = remote_dir(d->id);
+	if (!k)
+		return remote_put_dir(d->parent, d->name[0]);
+	if (!k->in || (k->in == d->parent->id && k->name == d->name[0]))
+		return true;
+	return remote_move(k, d);
+}
+
+static bool remote_put(struct dir *d, char name, int slot)
+{
+	struct known *k;
+
+	if (!remote_anchor(d))
+		return false;
+	k = remote_row(d->id, name);
+	if (m.in[slot].dir)
+		return remote_put_dir(d, name);
+	if (k && k->dir && !remote_leave(k))
+		return false;
+	k = remote_row(d->id, name);
+	if (!k)
+		k = remote_add(d->id, name);
+	k->content = m.in[slot].content;
 	k->stat = m.in[slot].stat;
+	return true;
+}
+
+static bool remote_delete(struct dir *d, char name)
+{
+	struct known *k = remote_row(d->id, name);
+
+	if (k && k->dir)
+		return remote_leave(k);
+	if (k)
+		remote_drop(k);
+	return true;
 }
 
 static void record_del(size_t i)
@@ -409,17 +559,18 @@ static void record_del(size_t i)
 	m.dirty[i] = m.dirty[--m.n_dirty];
 }
 
-/* Copies the disk at one dirty path. Return: false when its directory is not there now. */
-static bool upload(size_t i)
+/* Copies the disk at one dirty path. Return: false when that must wait. */
+static bool upload_one(size_t i)
 {
 	struct record r = m.dirty[i];
-	struct dir *d = tree_by_serial(m.tree, r.serial);
-	char path[PATH_BYTES_MAX + 1], at[DEPTH + 4];
+	struct dir *d = tree_by_serial(m.tree, r.serial), *here;
+	char path[PATH_BYTES_MAX + 1];
 	uint64_t mnt;
 	int slot;
+	bool done;
 
 	cr_assert_not_null(d);
-	if (tree_path(d, path) < 0)
+	if (tree_path(d, path) < 0 || !d->id)
 		return false;
 	slot = resolve(path, &mnt);
 	if (slot < 0 || (uint64_t)slot != d->ident.ino || mnt != d->ident.mnt_id) {
@@ -427,17 +578,30 @@ static bool upload(size_t i)
 			ladder_found_dir(m.ladder, d->parent, d->name, d->name_len, m.now);
 		return false;
 	}
-	record_del(i);
-	letters(d, r.name, at);
 	slot = lookup(slot, r.name);
-	trace("upload %s: %d", at, slot);
-	if (slot < 0)
-		remote_delete(at, true);
-	else
-		remote_put(at, slot);
+	trace("upload %s/%c: %d", path, r.name, slot);
 	if (slot >= 0 && m.in[slot].dir)
 		ladder_found_dir(m.ladder, d, &r.name, 1, m.now);
-	return true;
+	done = slot < 0 ? remote_delete(d, r.name) : remote_put(d, r.name, slot);
+	here = tree_child(m.tree, d, &r.name, 1);
+	if (!done && here && remote_row(d->id, r.name) &&
+	    here == tree_by_id(m.tree, remote_row(d->id, r.name)->child))
+		ladder_found_dir(m.ladder, d, &r.name, 1, m.now);
+	for (i = 0; done && i < m.n_dirty; i++)
+		if (m.dirty[i].serial == r.serial && m.dirty[i].name == r.name)
+			record_del(i);
+	return done;
+}
+
+static bool upload(size_t i)
+{
+	bool done;
+
+	m.uploading = true;
+	m.upload_epoch = m.dirty[i].epoch;
+	done = upload_one(i);
+	m.uploading = false;
+	return done;
 }
 
 static size_t tree_compare(int dir, const char *prefix)
@@ -463,31 +627,32 @@ static size_t tree_compare(int dir, const char *prefix)
 	return n;
 }
 
-static bool on_disk(const char *path)
-{
-	int slot = ROOT;
-
-	for (; *path && slot >= 0; path++)
-		slot = lookup(slot, *path);
-	return slot >= 0;
-}
-
 static void expect_remote_is_tree(void)
 {
 	size_t n = tree_compare(ROOT, "");
 
 	for (size_t i = 0; n != m.n_remote && i < m.n_remote; i++)
-		cr_assert(on_disk(m.remote[i].path), "the remote has %s", m.remote[i].path);
-	cr_assert_eq(n, m.n_remote);
+		trace("the remote has %llu/%c%s%llu", (unsigned long long)m.remote[i].in,
+		      m.remote[i].name, m.remote[i].dir ? ": directory " : ", ",
+		      (unsigned long long)m.remote[i].child);
+	cr_assert_eq(n, m.n_remote, "the remote has more than the tree");
 }
 
 /* --- what the ladder asks for ------------------------------------------------------------ */
 
 static unsigned op_hold_now(void *ctx)
 {
+	unsigned epoch = m.epoch;
+
 	(void)ctx;
-	m.holds[m.epoch]++;
-	return m.epoch;
+	/* What an upload makes us look at, its barrier waits for. */
+	for (unsigned e = 0; m.uploading && e < epoch; e++)
+		if (m.holds[e])
+			epoch = e;
+	if (m.uploading)
+		epoch = MIN(epoch, m.upload_epoch);
+	m.holds[epoch]++;
+	return epoch;
 }
 
 static void op_hold(void *ctx, unsigned epoch)
@@ -508,7 +673,6 @@ static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, u
 {
 	(void)ctx;
 	cr_assert_eq(len, 1u);
-	cr_assert(tree_placed(dir));
 	cr_assert_gt(m.holds[epoch], 0, "dirty in an epoch that may have passed");
 	m.dirties++;
 	trace("    dirty %llu/%s %c, epoch %u", (unsigned long long)dir->serial, dir->name, *name,
@@ -528,21 +692,25 @@ static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, u
 
 static void op_drop(void *ctx, struct dir *dir)
 {
-	(void)ctx;
+	struct known *at = dir->id ? remote_dir(dir->id) : NULL;
+	struct dir *parent = at ? tree_by_id(m.tree, at->in) : NULL;
+
+	if (parent) {
+		unsigned epoch = op_hold_now(ctx);
+
+		op_dirty(ctx, parent, &at->name, 1, epoch);
+		op_release(ctx, epoch);
+	}
 	for (size_t i = 0; i < m.n_dirty;) {
-		char path[2 * DEPTH + 4];
 		struct known *k;
 
 		if (m.dirty[i].serial != dir->serial) {
 			i++;
 			continue;
 		}
-		if (dir->id) {
-			snprintf(path, sizeof(path), "%s%c", m.ids[dir->id - 1], m.dirty[i].name);
-			k = remote_find(path);
-			if (k)
-				k->stat = STALE;
-		}
+		k = dir->id ? remote_row(dir->id, m.dirty[i].name) : NULL;
+		if (k)
+			k->stat = STALE;
 		record_del(i);
 	}
 }
@@ -563,20 +731,15 @@ static void op_unwatch(void *ctx, int wd)
 
 static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
 {
-	char at[DEPTH + 4];
-	const struct known *k;
+	const struct known *k = remote_row(dir->id, e->name[0]);
 
 	(void)ctx;
-	letters(dir, e->name[0], at);
-	k = remote_find(at);
 	return !k || k->dir != S_ISDIR(e->st.mode) || (!k->dir && k->stat != e->st.size);
 }
 
 static void op_absent(void *ctx, struct dir *dir, const char *after, size_t after_len,
 		      const struct scan_page *page, unsigned epoch)
 {
-	char at[DEPTH + 4];
-
 	(void)ctx;
 	m.absents++;
 	for (char c = after_len ? (char)(after[0] + 1) : 'a'; c < 'a' + NAMES; c++) {
@@ -586,37 +749,41 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 			break;
 		for (uint32_t i = 0; i < page->n; i++)
 			listed = listed || page->entries[i].name[0] == c;
-		letters(dir, c, at);
-		if (!listed && remote_find(at))
+		if (!listed && remote_row(dir->id, c))
 			op_dirty(ctx, dir, &c, 1, epoch);
 	}
 }
 
-static uint64_t op_id(void *ctx, struct dir *parent, const char *name, size_t len)
+static uint64_t op_id(void *ctx, struct dir *dir)
 {
-	char at[DEPTH + 4] = "";
+	const struct known *k;
+	struct dir *holder;
+	unsigned epoch;
 
 	(void)ctx;
-	if (parent)
-		letters(parent, len ? name[0] : '\0', at);
-	for (size_t i = 0; i < m.n_ids; i++)
-		if (!strcmp(m.ids[i], at))
-			return i + 1;
-	cr_assert_lt(m.n_ids, (size_t)PATHS);
-	strcpy(m.ids[m.n_ids++], at);
-	return m.n_ids;
+	if (!dir->parent)
+		return ROOT_ID;
+	k = remote_row(dir->parent->id, dir->name[0]);
+	holder = k && k->dir ? tree_by_id(m.tree, k->child) : NULL;
+	if (!k || !k->dir || (holder && tree_placed(holder))) {
+		m.uploading = true; /* in the oldest epoch */
+		m.upload_epoch = m.epoch;
+		epoch = op_hold_now(ctx);
+		m.uploading = false;
+		op_dirty(ctx, dir->parent, dir->name, 1, epoch);
+		op_release(ctx, epoch);
+		return ++m.next_id;
+	}
+	if (holder)
+		tree_set_id(m.tree, holder, 0);
+	return k->child;
 }
 
 static bool op_known(void *ctx, struct dir *dir)
 {
-	char at[DEPTH + 4];
-	size_t n;
-
 	(void)ctx;
-	letters(dir, '\0', at);
-	n = strlen(at);
 	for (size_t i = 0; i < m.n_remote; i++)
-		if (!strncmp(m.remote[i].path, at, n) && m.remote[i].path[n])
+		if (m.remote[i].in == dir->id)
 			return true;
 	return false;
 }
@@ -671,10 +838,12 @@ static bool deliver(void)
 		return false;
 	e = m.queue[0];
 	memmove(m.queue, m.queue + 1, --m.n_queue * sizeof(e));
-	ev = (struct event){
-		.wd = e.wd, .mask = e.mask, .name = e.name, .name_len = strlen(e.name)
-	};
-	trace("event wd %d mask %x %s", e.wd, e.mask, e.name);
+	ev = (struct event){ .wd = e.wd,
+			     .mask = e.mask,
+			     .cookie = e.cookie,
+			     .name = e.name,
+			     .name_len = strlen(e.name) };
+	trace("event wd %d mask %x %s cookie %u", e.wd, e.mask, e.name, e.cookie);
 	ladder_event(m.ladder, &ev, m.now);
 	return true;
 }
@@ -703,6 +872,17 @@ static bool visit(bool racing)
 	d = ladder_next_visit(m.ladder);
 	if (!d)
 		return false;
+	if (d->parent) {
+		cr_assert_geq(tree_path(d->parent, path), 0);
+		slot = resolve(path, &ident.mnt_id);
+		if (slot < 0 || (uint64_t)slot != d->parent->ident.ino ||
+		    ident.mnt_id != d->parent->ident.mnt_id) {
+			trace("visit of %llu/%s is astray", (unsigned long long)d->parent->serial,
+			      d->name);
+			ladder_visit_astray(m.ladder, d);
+			return true;
+		}
+	}
 	cr_assert_geq(tree_path(d, path), 0);
 	slot = resolve(path, &ident.mnt_id);
 	trace("visit %llu at %s: %d", (unsigned long long)d->serial, path, slot);
@@ -989,6 +1169,7 @@ static void model_start(uint64_t seed, size_t queue_max)
 	m.seed = seed * 2654435761u + 1;
 	m.queue_max = queue_max;
 	m.next_wd = 1;
+	m.next_id = ROOT_ID;
 	for (int i = 0; i < 2; i++)
 		m.in[i] = (struct inode){
 			.used = true, .linked = true, .dir = true, .parent = -1, .wd = -1, .bind = -1
@@ -1027,7 +1208,7 @@ static void flush(void)
 		deliver();
 	trace("cookie");
 	m.cookie_seen = false;
-	queue_put(COOKIE_WD, IN_CREATE, "1");
+	queue_put(COOKIE_WD, IN_CREATE, "1", 0);
 	for (int i = 0; i < 60000; i++) {
 		if (m.cookie_seen && barrier_passed(m.cookie_epoch)) {
 			expect_remote_is_tree();
@@ -1351,7 +1532,7 @@ Test(ladder, relist_makes_every_name_dirty_and_rewalk_what_is_below_too)
 	ladder_relist(m.ladder, d);
 	settle();
 	cr_expect_eq(m.dirties, 2);
-	remote_delete("a", false);
+	remote_empty(remote_find("a")->child);
 	ladder_rewalk(m.ladder, d);
 	finish();
 }

@@ -77,35 +77,51 @@ Test(tree, what_is_below_a_node_in_limbo_has_no_place, .init = setup, .fini = te
 	cr_expect_not_null(add(tree_root(t), "a"), "the place is free again");
 }
 
-Test(tree, attach_sends_the_children_to_limbo, .init = setup, .fini = teardown)
+Test(tree, W5_a_moved_node_keeps_its_children_and_its_id, .init = setup, .fini = teardown)
 {
 	struct dir *a = add(tree_root(t), "a"), *b = add(a, "b"), *to = add(tree_root(t), "to");
 
+	cr_assert_eq(tree_set_id(t, a, 9), 0);
+	cr_assert_eq(tree_move(t, a, to, "new", 3), 0);
+	cr_expect_str_eq(path_of(b), "to/new/b");
+	cr_expect_null(tree_child(t, tree_root(t), "a", 1));
+	cr_expect_eq(tree_by_id(t, 9), a);
 	tree_detach(t, a, 1);
-	a->id = 9;
-	cr_assert_eq(tree_attach(t, a, to, "new", 3, 2), 0);
-	cr_expect_str_eq(path_of(a), "to/new");
-	cr_expect_eq(a->id, 0u);
-	cr_expect(b->flags & DIR_LIMBO);
-	cr_expect_eq(b->limbo_ns, 2u);
-	cr_expect_eq(tree_limbo(t)->next, &b->sibling);
-	tree_drop(t, b);
+	cr_expect_eq(a->left, to->serial);
+	cr_assert_eq(tree_move(t, a, tree_root(t), "back", 4), 0);
+	cr_expect_str_eq(path_of(b), "back/b");
+	cr_expect_not(a->flags & DIR_LIMBO);
 	cr_expect(list_empty(tree_limbo(t)));
 }
 
-Test(tree, attach_refuses_cycles_and_taken_places, .init = setup, .fini = teardown)
+Test(tree, move_refuses_cycles_and_taken_places, .init = setup, .fini = teardown)
 {
 	struct dir *a = add(tree_root(t), "a"), *b = add(a, "b"), *c = add(tree_root(t), "c");
 
-	(void)c;
-	tree_detach(t, a, 1);
-	cr_expect_eq(tree_attach(t, a, b, "x", 1, 1), -ELOOP);
-	cr_expect_eq(tree_attach(t, a, a, "x", 1, 1), -ELOOP);
-	cr_expect_eq(tree_attach(t, a, tree_root(t), "c", 1, 1), -EEXIST);
-	cr_expect_eq(tree_attach(t, a, tree_root(t), "x/y", 3, 1), -EINVAL);
-	cr_expect(a->flags & DIR_LIMBO);
-	cr_expect_eq(b->parent, a);
-	cr_expect_eq(tree_attach(t, b, tree_root(t), "x", 1, 1), -EINVAL, "it is not in limbo");
+	cr_expect_eq(tree_move(t, a, b, "x", 1), -ELOOP);
+	cr_expect_eq(tree_move(t, a, a, "x", 1), -ELOOP);
+	cr_expect_eq(tree_move(t, a, tree_root(t), "c", 1), -EEXIST);
+	cr_expect_eq(tree_move(t, c, tree_root(t), "c", 1), -EEXIST);
+	cr_expect_eq(tree_move(t, a, tree_root(t), "x/y", 3), -EINVAL);
+	cr_expect_eq(tree_move(t, tree_root(t), b, "x", 1), -EINVAL);
+	cr_expect_str_eq(path_of(b), "a/b");
+}
+
+Test(tree, an_id_belongs_to_one_node, .init = setup, .fini = teardown)
+{
+	struct dir *a = add(tree_root(t), "a"), *b = add(tree_root(t), "b");
+
+	cr_assert_eq(tree_set_id(t, a, 7), 0);
+	cr_expect_eq(tree_set_id(t, a, 7), 0);
+	cr_expect_eq(tree_set_id(t, b, 7), -EEXIST);
+	cr_expect_eq(tree_set_id(t, a, 8), 0);
+	cr_expect_null(tree_by_id(t, 7));
+	cr_expect_eq(tree_set_id(t, b, 7), 0);
+	tree_detach(t, b, 0);
+	tree_drop(t, b);
+	cr_expect_null(tree_by_id(t, 7));
+	cr_expect_eq(tree_set_id(t, a, 0), 0);
+	cr_expect_null(tree_by_id(t, 8));
 }
 
 Test(tree, the_stated_maximum_holds_and_a_dropped_node_makes_room)
