@@ -231,8 +231,9 @@ static inline void body_digest(struct store *s, struct body *b, struct sha *ret)
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct change *ch = &b->changes[i];
 
-		digest_sha_add(s->digester, ch->e.path, ch->e.path_len + 1);
-		digest_sha_add(s->digester, ch->to ? ch->to : "", ch->to_len + 1);
+		digest_sha_add(s->digester, &ch->e.path_len, sizeof(ch->e.path_len));
+		digest_sha_add(s->digester, ch->e.path, ch->e.path_len);
+		digest_sha_add(s->digester, ch->to, ch->to_len);
 		digest_sha_add(s->digester, &ch->op, sizeof(ch->op));
 		digest_sha_add(s->digester, &ch->expect, sizeof(ch->expect));
 		digest_sha_add(s->digester, &ch->e.hash, sizeof(ch->e.hash));

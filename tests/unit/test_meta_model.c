@@ -11,6 +11,7 @@
 
 #include "base/path.h"
 
+#include <stdarg.h>
 #include <time.h>
 
 #define STEPS 3000

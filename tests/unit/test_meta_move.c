@@ -5,13 +5,12 @@
  * Histories number their versions from 1 in the order of the commits. A manifest is written
  * "dir/rev dir/file:rev", an answer "index code rev type".
  */
-#include "tests/lib/rng.h"
 #include "tests/lib/store.h"
 
 #include "base/path.h"
 
 #include <sqlite3.h>
-#include <time.h>
+#include <stdarg.h>
 
 #define ME 1
 #define OTHER 2
