@@ -195,6 +195,18 @@ void flight_item_done(struct flight *f, struct read_item *item);
 
 /* expand.c: changes out of what was read */
 void expand_flight(struct flight *f);
+struct reach;
+/**
+ * expand_below() - delete what is known below @dir_id, deepest first. Depth is bounded by the length of a
+ * path. What was moved away from there is moved instead.
+ * @item: whose record waits for it, or NULL
+ * @at: the path of @dir_id at the remote
+ * @r: the attempt that it is part of, or NULL
+ *
+ * Return: 0; -ENOSPC: the commit is full, the rest comes with the next one; -EAGAIN: not yet.
+ */
+int expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id,
+		 struct reach *r);
 size_t spot_enter(struct spot *p, const char *name, size_t len);
 struct sent *expand_send(struct flight *f, struct change *c, const struct spot *at);
 void expand_put_dir(struct flight *f, uint64_t parent, const char *name, size_t len,
@@ -214,6 +226,8 @@ bool moves_elsewhere(struct sync *s, const struct dir *d, struct index_row *ret)
 int moves_reach(struct flight *f, struct dir *d);
 /** moves_forget() - what the remote has of @d stays where it is: @d and what is below is new. */
 void moves_forget(struct sync *s, struct dir *d);
+/** moves_want() - the same for @d, as part of the attempt under way. Return: 0 or -ENOSPC. */
+int moves_want(struct reach *r, struct dir *d);
 struct reach *moves_reach_new(void);
 
 /* ack.c: what the hub said, remembered */

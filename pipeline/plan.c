@@ -205,14 +205,6 @@ void plan_item(const struct read_item *item, struct plan *ret)
 	ret->kind = PLAN_AGAIN;
 }
 
-void plan_again(const struct read_item *item, struct plan *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	set_row(item, ENTRY_DIR, ret);
-	ret->row.size = 0;
-	set_change(item, CHANGE_PUT_DIR, ret);
-}
-
 bool plan_differs(const struct index_row *row, const struct scan_stat *st)
 {
 	if (row->type != plan_type(st->mode) || row->mode != permissions(st))

@@ -71,7 +71,6 @@ struct read_item {
 	/* the job's owner's */
 	bool moved;     /* @known is the row of another place: the directory came from there */
 	bool away;      /* the directory that was here is moved by the same commit */
-	bool displaced; /* a directory, but not the one of @known, which is gone */
 	void *user;
 };
 
