@@ -600,6 +600,7 @@ void sync_stop(struct sync *s)
 {
 	if (!s)
 		return;
+	atomic_store(&s->stopping, true);
 	watcher_stop(s->watcher);
 	scan_stop(s->scan);
 	if (s->chunks)

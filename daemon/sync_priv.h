@@ -135,6 +135,7 @@ struct sync {
 	/* changes out */
 	struct chunk_pool *chunks;
 	struct reader *reader;
+	_Atomic bool stopping; /* readers do not wait for the hub any more */
 	struct flight flights[SYNC_FLIGHTS];
 	uint64_t flight_serial;
 	struct reach *reach; /* of moves.c */
