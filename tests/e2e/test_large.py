@@ -75,7 +75,8 @@ def C3_R4_a_log_written_all_the_time_is_followed():
             time.sleep(0.01)
         w.flush()
         ratio = (body_bytes(w) - before) / appended
-        check(ratio <= 1.2, f"{ratio:.3f} bytes sent a byte appended")
+        # At worst each KiB is a commit of its own.
+        check(ratio <= 1.35, f"{ratio:.3f} bytes sent a byte appended")
         print(f"  3 MiB + 1 KiB each 10 ms: {ratio:.3f}")
         w.exact()
 
