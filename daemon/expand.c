@@ -198,8 +198,11 @@ void expand_put_dir(struct flight *f, uint64_t parent, const char *name, size_t 
 static void expand_write(struct flight *f, const struct read_item *item,
 			 const struct index_row *row, bool keep_list)
 {
+	const struct chunk_list *list = item->list ? item->list : item->known_list;
+
+	keep_list = keep_list && list && row->form == CONTENT_LIST;
 	expand_put(f, f->dirs[item->dir].id, item->name, item->name_len, row,
-		   keep_list ? item->known_list : NULL, keep_list ? item->known_list_len : 0);
+		   keep_list ? list : NULL, keep_list ? chunk_list_bytes(list->n) : 0);
 }
 
 /*

@@ -74,6 +74,7 @@ static uint64_t sync_due(struct sync *s, uint64_t now)
 		due = sooner(due, ladder_expire(s->ladder, now));
 	due = sooner(due, s->retry_at_ns);
 	due = sooner(due, s->poll_at_ns);
+	due = sooner(due, tails_next_ns(s->tails));
 	return due;
 }
 
@@ -148,6 +149,7 @@ static void sync_timers(struct sync *s)
 		if (skips_forget_unnamed(s->skips))
 			ladder_walk(s->ladder);
 	}
+	ahead_timers(s, now);
 	if (s->watcher && watcher_error(s->watcher)) {
 		s->fatal = watcher_error(s->watcher);
 		log_error("watcher", "reading events failed: %s", err_str(s->fatal));
@@ -180,10 +182,12 @@ static void sync_urgency(struct sync *s)
 	for (size_t i = 0; i < SYNC_COOKIES && !waiting; i++)
 		waiting = s->cookies[i].number && s->cookies[i].seen &&
 			  !barrier_passed(&s->barrier, s->cookies[i].epoch);
-	if (waiting)
+	if (waiting) {
 		cycle_urge(&s->cycle);
-	else
+		ahead_urge(s);
+	} else {
 		cycle_calm(&s->cycle);
+	}
 }
 
 /* --- the remote's state ---------------------------------------------------------------------- */
@@ -487,7 +491,8 @@ static int sync_start_core(struct sync *s, int cookie_wd, char why[512])
 		coalesce_new(MAX(s->conf.memory_bytes / 1024, 2 * SCAN_PAGE_ENTRIES), &s->barrier);
 	s->tree = tree_new(MAX(s->conf.memory_bytes / 64, 100000));
 	s->skips = skips_new();
-	if (s->dirty && s->tree && s->skips)
+	s->tails = tails_new();
+	if (s->dirty && s->tree && s->skips && s->tails)
 		s->ladder = ladder_new(s->tree, &intake_ops, s, cookie_wd);
 	return s->ladder ? 0 : fail(why, -ENOMEM, "start");
 }
@@ -595,6 +600,7 @@ void sync_stop(struct sync *s)
 {
 	if (!s)
 		return;
+	atomic_store(&s->stopping, true);
 	watcher_stop(s->watcher);
 	scan_stop(s->scan);
 	if (s->chunks)
@@ -608,6 +614,7 @@ void sync_stop(struct sync *s)
 	coalesce_free(s->dirty);
 	tree_free(s->tree);
 	skips_free(s->skips);
+	tails_free(s->tails);
 	if (s->remote)
 		s->remote->ops->close(s->remote);
 	chunk_pool_close(s->chunks);

@@ -5,6 +5,7 @@
  *   sync.c     start, stop, and one turn of the loop
  *   intake.c   events and listings in: ring → ladder → dirty set
  *   flight.c   one cycle out: dirty set → batch → reader
+ *   ahead.c    … large and growing files: what is asked of the hub before, when they are read
  *   expand.c   … → changes → request
  *   moves.c    … with the moves that their paths need
  *   ack.c      … → acknowledgement → index
@@ -18,6 +19,7 @@
 #include "base/thread.h"
 #include "daemon/skips.h"
 #include "daemon/sync.h"
+#include "daemon/tails.h"
 #include "pipeline/coalesce.h"
 #include "pipeline/cycle.h"
 #include "pipeline/plan.h"
@@ -128,10 +130,12 @@ struct sync {
 	struct barrier barrier;
 	struct coalesce *dirty;
 	struct cycle cycle;
+	struct tails *tails;
 	struct index *index;
 	/* changes out */
 	struct chunk_pool *chunks;
 	struct reader *reader;
+	_Atomic bool stopping; /* readers do not wait for the hub any more */
 	struct flight flights[SYNC_FLIGHTS];
 	uint64_t flight_serial;
 	struct reach *reach; /* of moves.c */
@@ -192,6 +196,18 @@ void flight_send(struct flight *f);
 void flight_end(struct flight *f);
 void flight_back(struct flight *f, struct read_item *item, uint64_t due_ns);
 void flight_item_done(struct flight *f, struct read_item *item);
+
+/* ahead.c */
+int ahead_query(void *ctx, const struct sha *hashes, uint32_t n, bool *ret_there);
+int ahead_join(void *ctx, const struct sha *hash, const struct sha *parts, uint32_t n);
+/** ahead_rests() - put a taken record back when its file was read long enough for now. */
+bool ahead_rests(struct sync *s, struct record *r, bool urgent);
+/** ahead_read() - a job was read: remember what took long. */
+void ahead_read(struct flight *f);
+/** ahead_acked() - the remote holds what was sent: remember what is in pieces. */
+void ahead_acked(struct flight *f, const struct sent *sent);
+void ahead_urge(struct sync *s);
+void ahead_timers(struct sync *s, uint64_t now);
 
 /* expand.c: changes out of what was read */
 void expand_flight(struct flight *f);

@@ -100,7 +100,7 @@ int index_doubt(struct index *ix);
 
 /** index_get() - Return: 0, -ENOENT, -SP_EINTEGRITY (checksum: treat as absent). */
 int index_get(struct index *ix, uint64_t dir, const char *name, size_t len, struct index_row *ret);
-/** index_list() - the chunk list bytes kept with a file. malloc'ed. Return: 0, -ENOENT, -ENOMEM,
+/** index_list() - the chunk list (see chunk.h) kept with a file. malloc'ed. Return: 0, -ENOENT, -ENOMEM,
  * -SP_EINTEGRITY (treat as absent). */
 int index_list(struct index *ix, uint64_t dir, const char *name, size_t len, void **ret,
 	       size_t *ret_len);

@@ -15,8 +15,8 @@
 
 #include <lmdb.h>
 
-#define INDEX_FORMAT 2u
 #define INDEX_DBS 6
+#define INDEX_FORMAT 3u
 #define INDEX_DIR "index"
 #define INDEX_KEY_MAX (8 + 255)
 #define INDEX_STARTS_MAX 2u
