@@ -30,6 +30,7 @@ void sync_config_init(struct sync_config *c)
 		.batch_files = 4096,
 		.batch_bytes = 8 * MIB,
 		.memory_bytes = 64 * MIB,
+		.audit_ns = 60 * NSEC_PER_SEC,
 	};
 }
 

@@ -73,7 +73,7 @@ static uint64_t sync_due(struct sync *s, uint64_t now)
 	if (!s->ring || !ring_depth(s->ring))
 		due = sooner(due, ladder_expire(s->ladder, now));
 	due = sooner(due, s->retry_at_ns);
-	due = sooner(due, s->poll_at_ns);
+	due = sooner(due, poll_due(s));
 	return due;
 }
 
@@ -152,13 +152,7 @@ static void sync_timers(struct sync *s)
 		s->fatal = watcher_error(s->watcher);
 		log_error("watcher", "reading events failed: %s", err_str(s->fatal));
 	}
-	if (s->unwatched && !s->poll_at_ns)
-		s->poll_at_ns = now + SYNC_POLL_NS;
-	if (s->poll_at_ns && now >= s->poll_at_ns) {
-		s->poll_at_ns = 0;
-		if (s->unwatched)
-			ladder_walk(s->ladder);
-	}
+	poll_run(s, now);
 }
 
 /* The first walk has ended: what it found is everything that was there when we started. */
@@ -346,8 +340,7 @@ int sync_barrier(struct sync *s, uint64_t *ret_number)
 		return -EAGAIN;
 	*c = (struct cookie){ .number = ++s->last_cookie };
 	/* What is not watched is looked at once more: no event tells about it. */
-	if (s->unwatched)
-		ladder_walk(s->ladder);
+	poll_ask(s);
 	err = cookie_make(s, c);
 	if (err) {
 		c->number = 0;
@@ -544,8 +537,8 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 	s->batch_files = conf->batch_files;
 	s->batch_bytes = conf->batch_bytes;
 	s->inotify_fd = s->cookie_dir = s->epoll_fd = s->parent_fd = -1;
-	s->next_wd = SYNC_WD_NONE;
-	s->watches_limit = report_watches_limit();
+	s->next_wd = TREE_WD_NONE;
+	poll_init(s);
 	s->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	err = s->done_fd < 0 || s->epoll_fd < 0 ? fail(why, -errno, "descriptors") : 0;
