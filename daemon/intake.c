@@ -119,6 +119,14 @@ static void op_unwatch(void *ctx, int wd)
 		inotify_rm_watch(s->inotify_fd, wd);
 }
 
+/* As far as events told about @dir. The audit looks where they go on doing so. */
+static int64_t intake_settled(const struct sync *s, const struct dir *dir)
+{
+	if (tree_standin(dir->wd))
+		return 0;
+	return dir->list_flags & DIR_AUDIT ? INT64_MAX : index_meta(s->index)->settled_ns;
+}
+
 static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
 {
 	struct sync *s = ctx;
@@ -129,6 +137,8 @@ static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
 		poll_found(s, dir, e->name, e->name_len);
 		return true;
 	}
+	if (plan_racy(&row, intake_settled(s, dir)))
+		return true;
 	if (row.type != ENTRY_DIR)
 		s->totals.existing++;
 	return false;

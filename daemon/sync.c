@@ -137,6 +137,23 @@ static void sync_retry_path(void *ctx, uint64_t dir, const char *name, size_t le
 		ladder_rewalk(s->ladder, d);
 }
 
+/* Whether everything that ever happened in the tree is acknowledged: only events can say so. */
+static bool sync_at_rest(const struct sync *s)
+{
+	return s->ring && s->walked && !s->held && !tree_unwatched(s->tree) &&
+	       !coalesce_count(s->dirty) && !flight_any(s) && !ladder_busy(s->ladder) &&
+	       !intake_waiting(s);
+}
+
+int64_t sync_settle(struct sync *s, bool idle)
+{
+	int64_t wall = clock_wall_ns(); /* before looking */
+
+	index_settle(s->index,
+		     plan_settled(index_meta(s->index)->settled_ns, wall, idle && sync_at_rest(s)));
+	return wall;
+}
+
 static void sync_timers(struct sync *s)
 {
 	uint64_t now = clock_ns();
@@ -153,6 +170,10 @@ static void sync_timers(struct sync *s)
 		log_error("watcher", "reading events failed: %s", err_str(s->fatal));
 	}
 	poll_run(s, now);
+	if (now >= s->settle_at_ns) {
+		s->settle_at_ns = now + SYNC_SETTLE_NS;
+		sync_settle(s, true);
+	}
 }
 
 /* The first walk has ended: what it found is everything that was there when we started. */
@@ -588,6 +609,8 @@ void sync_stop(struct sync *s)
 {
 	if (!s)
 		return;
+	if (s->scan)
+		sync_settle(s, true);
 	watcher_stop(s->watcher);
 	scan_stop(s->scan);
 	if (s->chunks)

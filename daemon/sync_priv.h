@@ -29,11 +29,12 @@
 #include "watcher/watcher.h"
 
 #define SYNC_RING_BYTES (8u << 20)
-#define SYNC_SLICE_NS (5 * 1000000ull)    /* longest stretch of one kind of work */
-#define SYNC_RETRY_NS (5 * 1000000000ull) /* unreadable and refused paths, a refusing hub */
-#define SYNC_MOVED_NS (5 * 1000000ull)    /* a directory moved under the reader: look again */
-#define SYNC_FLIGHTS 2                    /* one is read while the other is committed */
-#define SYNC_CHUNKS 4                     /* chunks of large files on their way */
+#define SYNC_SLICE_NS (5 * 1000000ull)     /* longest stretch of one kind of work */
+#define SYNC_RETRY_NS (5 * 1000000000ull)  /* unreadable and refused paths, a refusing hub */
+#define SYNC_MOVED_NS (5 * 1000000ull)     /* a directory moved under the reader: look again */
+#define SYNC_SETTLE_NS (1000 * 1000000ull) /* look for rest this often */
+#define SYNC_FLIGHTS 2                     /* one is read while the other is committed */
+#define SYNC_CHUNKS 4                      /* chunks of large files on their way */
 #define SYNC_COOKIES 64
 
 /** struct sent - one change on the wire, and what to remember when it is acknowledged. */
@@ -171,6 +172,7 @@ struct sync {
 	/* what is true */
 	struct skips *skips;
 	uint64_t retry_at_ns;
+	uint64_t settle_at_ns; /* look again whether all is at rest */
 	struct cookie cookies[SYNC_COOKIES];
 	uint64_t last_cookie;
 	uint64_t overflows; /* after which lost cookies were made again */
@@ -262,6 +264,9 @@ void poll_report(struct sync *s, struct sync_health *ret);
 void sync_wake(struct sync *s);
 void sync_ask_state(struct sync *s);
 void sync_ask_again(struct sync *s);
+/** sync_settle() - note whether all is seen and acknowledged; @idle: look for it, else only at the clock.
+ * Return: the wall clock. */
+int64_t sync_settle(struct sync *s, bool idle);
 void sync_trouble(struct sync *s, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -125,6 +125,7 @@ static int put_meta(struct index *ix)
 		.next_dir = ix->next_dir,
 		.seen = ix->meta.seen,
 		.root = ix->meta.root,
+		.settled_ns = ix->meta.settled_ns,
 	};
 	MDB_val val = { .mv_data = &disk, .mv_size = sizeof(disk) };
 
@@ -192,6 +193,7 @@ static void row_put(const struct index_row *row, const MDB_val *key, struct disk
 		.xxh = row->xxh,
 		.hash = row->hash,
 		.child = row->child,
+		.read_ns = row->read_ns,
 	};
 	ret->sum = index_sum(key, ret, offsetof(struct disk_row, sum));
 }
@@ -217,6 +219,7 @@ static int row_get(const MDB_val *key, const MDB_val *val, struct index_row *ret
 		.xxh = disk.xxh,
 		.hash = disk.hash,
 		.child = disk.child,
+		.read_ns = disk.read_ns,
 	};
 	return 0;
 }
@@ -436,6 +439,12 @@ int index_set_root(struct index *ix, const struct path_ident *root)
 	return own ? index_commit(ix) : 0;
 }
 
+void index_settle(struct index *ix, int64_t settled_ns)
+{
+	ix->meta_dirty |= ix->meta.settled_ns != settled_ns;
+	ix->meta.settled_ns = settled_ns;
+}
+
 int index_clear(struct index *ix)
 {
 	static const uint8_t none[16];
@@ -551,6 +560,7 @@ static int load_meta(struct index *ix)
 	ix->meta.version = disk.version;
 	ix->meta.seen = disk.seen;
 	ix->meta.root = disk.root;
+	ix->meta.settled_ns = disk.settled_ns;
 	ix->next_dir = disk.next_dir;
 	ix->before = ix->meta;
 	return 0;

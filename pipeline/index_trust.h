@@ -15,8 +15,8 @@
 
 #include <lmdb.h>
 
-#define INDEX_FORMAT 2u
 #define INDEX_DBS 6
+#define INDEX_FORMAT 3u
 #define INDEX_DIR "index"
 #define INDEX_KEY_MAX (8 + 255)
 #define INDEX_STARTS_MAX 2u
@@ -37,6 +37,7 @@ struct disk_row {
 	struct xxh xxh;
 	struct sha hash;
 	uint64_t child;
+	int64_t read_ns;
 	uint32_t sum; /* index_sum() of the bytes before */
 } __attribute__((packed));
 
@@ -61,6 +62,7 @@ struct disk_meta {
 	uint64_t next_dir;
 	uint64_t seen;
 	struct path_ident root;
+	int64_t settled_ns;
 	uint32_t sum;
 } __attribute__((packed));
 

@@ -56,6 +56,7 @@ struct read_item {
 	struct index_row known; /* valid with @has_known */
 	void *known_list;       /* chunk list of @known, or NULL; the job's owner frees it */
 	size_t known_list_len;
+	int64_t read_ns; /* wall clock before it is read */
 	/* out */
 	enum read_result result;
 	int err;       /* of READ_FAILED: -errno or -SP_ code */

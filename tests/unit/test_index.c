@@ -423,11 +423,11 @@ IndexTest(S4_after_another_boot_only_a_clean_stop_is_believed)
 
 	fill(ix, 5);
 	index_close(ix);
-	write_state("spate-index 2 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee clean 0\n");
+	write_state("spate-index 3 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee clean 0\n");
 	ix = opened(false);
 	cr_assert_eq(index_count(ix), 5);
 	index_close(ix);
-	write_state("spate-index 2 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee open 0\n");
+	write_state("spate-index 3 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee open 0\n");
 	ix = opened(true);
 	cr_assert_eq(index_count(ix), 0);
 	index_close(ix);
@@ -436,9 +436,9 @@ IndexTest(S4_after_another_boot_only_a_clean_stop_is_believed)
 IndexTest(S4_another_format_or_a_senseless_state_is_discarded)
 {
 	static const char *const states[] = {
-		"spate-index 3 - clean 0\n", "",
-		"spate-index 2 - clean\n",   "\xff\xfe\n",
-		"spate-index 2 - dirty 0\n", "spate-index 2 - open 0\n",
+		"spate-index 4 - clean 0\n", "",
+		"spate-index 3 - clean\n",   "\xff\xfe\n",
+		"spate-index 3 - dirty 0\n", "spate-index 3 - open 0\n",
 	};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++) {
