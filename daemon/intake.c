@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- actions of the ladder -------------------------------------------------------------- */
@@ -260,18 +261,38 @@ static void op_root_lost(void *ctx, const char *why)
 		     s->conf.root, why);
 }
 
+const char *intake_reason(const struct sync *s, const char *path, int err, char *out, size_t size)
+{
+	int root, fd = -1;
+	struct stat st;
+
+	snprintf(out, size, "%s", err_str(err));
+	if (err != -EACCES && err != -EPERM)
+		return out;
+	root = open(s->conf.root, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (root >= 0)
+		fd = path_open_beneath(root, path, O_PATH);
+	if (fd >= 0 && !fstat(fd, &st))
+		snprintf(out, size, "%s (it belongs to UID %u)", err_str(err), st.st_uid);
+	if (fd >= 0)
+		close(fd);
+	if (root >= 0)
+		close(root);
+	return out;
+}
+
 /* A directory that cannot be looked into is named by its own serial and no name. */
 static void op_skipped(void *ctx, struct dir *dir, int err)
 {
 	struct sync *s = ctx;
-	char path[PATH_BYTES_MAX + 1];
+	char path[PATH_BYTES_MAX + 1], reason[160];
 
 	if (tree_path(dir, path) < 0)
 		snprintf(path, sizeof(path), "%.*s", dir->name_len, dir->name ? dir->name : "");
 	skips_set(s->skips, err == -EXDEV ? SKIP_SPECIAL : SKIP_UNREADABLE, dir->serial, "", 0,
 		  path[0] ? path : ".",
 		  err == -EXDEV ? "a second mount of a directory that is watched elsewhere" :
-				  err_str(err));
+				  intake_reason(s, path, err, reason, sizeof(reason)));
 	if (!s->retry_at_ns && !s->conf.once)
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 }

@@ -201,6 +201,9 @@ void intake_events(struct sync *s);
 bool intake_waiting(const struct sync *s);
 void intake_pages(struct sync *s);
 void intake_visits(struct sync *s);
+/** intake_reason() - @err at @path (relative; "" the root) for people; of what may not be read the owner's
+ * UID is named. Return: @out. */
+const char *intake_reason(const struct sync *s, const char *path, int err, char *out, size_t size);
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch);
 
 /* flight.c */

@@ -631,6 +631,15 @@ static int open_env(struct index *ix, const char *state_dir)
 	return rc ? to_errno(ix, rc) : 0;
 }
 
+/* Who has a name in commits had an index once. */
+static void tell_gone(const struct index *ix)
+{
+	struct stat st;
+
+	if (fstatat(ix->state_fd, INDEX_DIR "/data.mdb", &st, AT_SYMLINK_NOFOLLOW))
+		log_warn("index", "it is gone: everything is compared with the remote again");
+}
+
 /* Discards what cannot be believed; what is left is sound, or nothing. */
 static int screen(const struct index *ix, const char *state_dir, unsigned *ret_starts)
 {
@@ -679,6 +688,7 @@ int index_open(const char *state_dir, const char *remote, struct index **ret, bo
 {
 	struct index *ix = calloc(1, sizeof(*ix));
 	unsigned starts;
+	bool known;
 	int err;
 
 	if (!ix)
@@ -688,7 +698,12 @@ int index_open(const char *state_dir, const char *remote, struct index **ret, bo
 	if (strlen(remote) >= sizeof(ix->meta.remote))
 		goto out_drop;
 	ix->state_fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	err = ix->state_fd < 0 ? -errno : index_writer(ix->state_fd, ix->meta.writer);
+	err = ix->state_fd < 0 ? -errno : 0;
+	known = !err && !faccessat(ix->state_fd, "writer", F_OK, AT_SYMLINK_NOFOLLOW);
+	if (!err)
+		err = index_writer(ix->state_fd, ix->meta.writer);
+	if (!err && known)
+		tell_gone(ix);
 	if (!err)
 		err = screen(ix, state_dir, &starts);
 	if (!err)
