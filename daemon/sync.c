@@ -173,6 +173,7 @@ static void sync_timers(struct sync *s)
 	if (now >= s->settle_at_ns) {
 		s->settle_at_ns = now + SYNC_SETTLE_NS;
 		sync_settle(s, true);
+		index_syncer_ask(s->syncer, now);
 	}
 }
 
@@ -527,7 +528,10 @@ static int sync_start_flights(struct sync *s, char why[512])
 							     "--io threads)" :
 							     "readers");
 	err = scan_start(&s->scan);
-	return err ? fail(why, err, "scan threads") : 0;
+	if (err)
+		return fail(why, err, "scan threads");
+	err = index_syncer_start(s->index, &s->syncer);
+	return err ? fail(why, err, "index thread") : 0;
 }
 
 static int sync_open_index(struct sync *s, char why[512])
@@ -628,6 +632,7 @@ void sync_stop(struct sync *s)
 		s->remote->ops->close(s->remote);
 	chunk_pool_close(s->chunks);
 	free(s->reach);
+	index_syncer_stop(s->syncer);
 	index_close(s->index);
 	ring_close(s->ring);
 	for (size_t i = 0; i < 4; i++) {

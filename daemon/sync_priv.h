@@ -22,6 +22,7 @@
 #include "daemon/sync.h"
 #include "pipeline/coalesce.h"
 #include "pipeline/cycle.h"
+#include "pipeline/index_syncer.h"
 #include "pipeline/plan.h"
 #include "uploader/remote.h"
 #include "watcher/ladder.h"
@@ -150,6 +151,7 @@ struct sync {
 	struct coalesce *dirty;
 	struct cycle cycle;
 	struct index *index;
+	struct index_syncer *syncer;
 	/* changes out */
 	struct chunk_pool *chunks;
 	struct reader *reader;

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,7 @@ int index_commit(struct index *ix)
 	}
 	ix->write = NULL;
 	ix->meta_dirty = false;
+	ix->commits++;
 	return 0;
 }
 
@@ -529,10 +531,17 @@ uint64_t index_count(struct index *ix)
 	return st.ms_entries;
 }
 
+uint64_t index_commits(const struct index *ix)
+{
+	return ix->commits;
+}
+
 int index_sync(struct index *ix)
 {
 	int rc = mdb_env_sync(ix->env, 1);
 
+	if (rc)
+		atomic_store_explicit(&ix->unsynced, true, memory_order_relaxed);
 	return rc > 0 ? -rc : rc ? -EIO : 0;
 }
 
@@ -733,7 +742,7 @@ void index_close(struct index *ix)
 	index_abort(ix);
 	if (ix->meta_dirty && !index_begin(ix))
 		index_commit(ix);
-	if (!index_sync(ix))
+	if (!index_sync(ix) && !atomic_load_explicit(&ix->unsynced, memory_order_relaxed))
 		index_mark(ix->state_fd, true, 0);
 	drop(ix);
 }

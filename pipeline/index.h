@@ -159,7 +159,10 @@ void index_abort(struct index *ix);
 
 /** index_count() - rows. */
 uint64_t index_count(struct index *ix);
-/** index_sync() - write it to the disk; any thread; slow. */
+/** index_commits() - how many transactions were committed since it was opened. */
+uint64_t index_commits(const struct index *ix);
+/** index_sync() - write it to the disk; any thread; slow. After a failed one it is not called clean any
+ * more: the next start looks at everything. */
 int index_sync(struct index *ix);
 
 #endif

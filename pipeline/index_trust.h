@@ -14,6 +14,7 @@
 #include "pipeline/index.h"
 
 #include <lmdb.h>
+#include <stdatomic.h>
 
 #define INDEX_DBS 6
 #define INDEX_FORMAT 3u
@@ -77,6 +78,9 @@ struct index {
 	struct index_meta before; /* of the write transaction */
 	uint64_t next_dir;
 	bool meta_dirty; /* not as on disk */
+	uint64_t commits;
+	/* A sync has failed: the kernel tells that once, and may have dropped pages. */
+	atomic_bool unsynced;
 	int state_fd;
 };
 
