@@ -72,7 +72,7 @@ bool poll_standin(struct sync *s, const struct dir *d, int fd)
 {
 	const struct poll *p = &s->poll;
 
-	if (s->conf.poll || poll_fs(s, d, fd))
+	if (s->conf.poll || p->nothing || poll_fs(s, d, fd))
 		return true;
 	return tree_standin(d->wd) && d->flags & DIR_POLL && p->no_watch == p->round;
 }
@@ -248,6 +248,12 @@ static void poll_text(const struct sync *s, char *out, size_t size)
 			 "about "
 			 "every %.0f s",
 			 unwatched, every);
+	else if (p->nothing)
+		snprintf(out, size,
+			 "watch budget: no watch was left at the start, the limit is %llu; all %zu "
+			 "directories are polled about every %.0f s; raise it and restart: %s",
+			 (unsigned long long)p->limit.n, unwatched, every,
+			 ground_remedy(&p->limit, tree_count(s->tree), remedy, sizeof(remedy)));
 	else if (p->fs)
 		snprintf(out, size,
 			 "%s is on %s, where others make changes without an event here: %zu "
@@ -291,7 +297,7 @@ static const char *poll_mode(const struct sync *s)
 {
 	if (!tree_unwatched(s->tree))
 		return "inotify";
-	return s->conf.poll || s->poll.root_polled ? "poll" : "hybrid";
+	return s->conf.poll || s->poll.nothing || s->poll.root_polled ? "poll" : "hybrid";
 }
 
 void poll_report(struct sync *s, struct sync_health *ret)

@@ -363,10 +363,15 @@ int sync_barrier(struct sync *s, uint64_t *ret_number)
 	*c = (struct cookie){ .number = ++s->last_cookie };
 	/* What is not watched is looked at once more: no event tells about it. */
 	poll_ask(s);
-	err = cookie_make(s, c);
+	err = s->poll.nothing ? 0 : cookie_make(s, c);
 	if (err) {
 		c->number = 0;
 		return err;
+	}
+	/* Where nothing is watched no event is on its way: the round is the whole proof. */
+	if (s->poll.nothing) {
+		c->seen = true;
+		c->epoch = barrier_close(&s->barrier);
 	}
 	*ret_number = c->number;
 	pool_nudge(s->pool);
@@ -437,7 +442,7 @@ static int fail(char why[512], int err, const char *what)
 
 static int sync_start_watch(struct sync *s, char why[512])
 {
-	int wd, err;
+	int err;
 
 	s->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s->inotify_fd < 0)
@@ -446,16 +451,16 @@ static int sync_start_watch(struct sync *s, char why[512])
 					      "inotify");
 	if (mkdirat(AT_FDCWD, s->conf.state, 0700) && errno != EEXIST)
 		return fail(why, -errno, s->conf.state);
-	wd = intake_watch_cookies(s);
-	if (wd < 0)
-		return fail(why, wd, "watching the state directory");
+	s->cookie_wd = intake_watch_cookies(s);
+	/* The watch budget is used up, not a disk. */
+	s->poll.nothing = s->cookie_wd == -ENOSPC;
+	if (s->cookie_wd < 0 && !s->poll.nothing)
+		return fail(why, s->cookie_wd, "watching the state directory");
 	err = ring_open(&s->ring, SYNC_RING_BYTES);
 	if (err)
 		return fail(why, err, "event ring");
 	err = watcher_start(s->inotify_fd, s->ring, &s->watcher);
-	if (err)
-		return fail(why, err, "watcher thread");
-	return wd;
+	return err ? fail(why, err, "watcher thread") : 0;
 }
 
 static int sync_open_cookies(struct sync *s)
@@ -488,7 +493,7 @@ static int sync_start_remote(struct sync *s, char why[512])
 }
 
 /* Dirty records and directory nodes are cut from the memory budget; see OPERATIONS. */
-static int sync_start_core(struct sync *s, int cookie_wd, char why[512])
+static int sync_start_core(struct sync *s, char why[512])
 {
 	struct cycle_config cycle = {
 		.quiet_ns = s->conf.quiet_ns,
@@ -503,7 +508,7 @@ static int sync_start_core(struct sync *s, int cookie_wd, char why[512])
 	s->tree = tree_new(MAX(s->conf.memory_bytes / 64, 100000));
 	s->skips = skips_new();
 	if (s->dirty && s->tree && s->skips)
-		s->ladder = ladder_new(s->tree, &intake_ops, s, cookie_wd);
+		s->ladder = ladder_new(s->tree, &intake_ops, s, s->cookie_wd);
 	return s->ladder ? 0 : fail(why, -ENOMEM, "start");
 }
 
@@ -554,14 +559,14 @@ static int sync_open_index(struct sync *s, char why[512])
 int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 {
 	struct sync *s = calloc(1, sizeof(*s));
-	int err, wd = -1;
+	int err;
 
 	if (!s)
 		return fail(why, -ENOMEM, "start");
 	s->conf = *conf;
 	s->batch_files = conf->batch_files;
 	s->batch_bytes = conf->batch_bytes;
-	s->inotify_fd = s->cookie_dir = s->epoll_fd = s->parent_fd = -1;
+	s->inotify_fd = s->cookie_dir = s->cookie_wd = s->epoll_fd = s->parent_fd = -1;
 	s->next_wd = TREE_WD_NONE;
 	poll_init(s);
 	s->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -572,12 +577,10 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 		err = sync_open_index(s, why);
 	if (!err)
 		err = sync_open_cookies(s) ? fail(why, -errno, "state directory") : 0;
-	if (!err && !conf->once) {
-		wd = sync_start_watch(s, why);
-		err = wd < 0 ? wd : 0;
-	}
+	if (!err && !conf->once)
+		err = sync_start_watch(s, why);
 	if (!err)
-		err = sync_start_core(s, wd, why);
+		err = sync_start_core(s, why);
 	if (!err)
 		err = sync_start_remote(s, why);
 	if (!err)

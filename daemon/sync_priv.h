@@ -116,6 +116,7 @@ struct poll {
 	bool looking;      /* what is wanted now counts in @epoch */
 	uint64_t no_watch; /* the kernel had no watch to give: not asked again in this round */
 	struct ground_limit limit;
+	bool nothing;   /* not even the state directory could be watched: so nothing is */
 	bool told;      /* the log says that something is not watched */
 	const char *fs; /* of a directory that must be polled for it */
 	char fs_path[256];
@@ -133,6 +134,7 @@ struct sync {
 	/* events in */
 	int inotify_fd; /* -1: a one-shot push */
 	int cookie_dir; /* descriptor of the state directory's "cookies" */
+	int cookie_wd;  /* its watch; -1: none */
 	struct ring *ring;
 	struct watcher *watcher;
 	struct tree *tree;

@@ -142,6 +142,21 @@ def W8_watches_that_become_free_are_used():
         check(done["proof"] == "events", str(done))
 
 
+def W8_not_one_watch_is_left():
+    with Namespace(0) as w:
+        w.hub()
+        fill(w, 30)
+        watch = w.watch()
+        status = w.status()
+        check(status["mode"] == "poll" and status["watches"] == 0, str(status))
+        check("watch budget" in status["degraded"] and "user.max_inotify_watches=" in status["degraded"], str(status))
+        for i in range(3):
+            with open(f"{w.tree}/t{i}/d{i}/f", "w") as f:
+                f.write("later")
+            check(w.exact(f"write {i}")["proof"] == "walk", "proof")
+        check(watch.stop() == 0, "drain")
+
+
 def W9_a_tree_that_must_be_polled_is_exact():
     r = random.Random(3)
     with World() as w:
@@ -188,5 +203,5 @@ def W9_the_audit_finds_what_no_event_told():
 
 
 main([W8_five_thousand_directories_and_a_hundred_watches, S5_flush_is_exact_where_little_is_watched,
-      W8_watches_that_become_free_are_used, W9_a_tree_that_must_be_polled_is_exact,
+      W8_watches_that_become_free_are_used, W8_not_one_watch_is_left, W9_a_tree_that_must_be_polled_is_exact,
       W9_the_audit_finds_what_no_event_told])
