@@ -202,6 +202,50 @@ def W9_the_audit_finds_what_no_event_told():
         check(log.count("no event had told of") == 1, log)
 
 
+MAPPER = """
+import mmap, sys
+with open(sys.argv[1], "r+b") as f:
+    m = mmap.mmap(f.fileno(), 0)
+print("mapped", flush=True)
+sys.stdin.readline()
+m[0:5] = b"after"
+m.close()
+"""
+
+
+def W9_the_audit_finds_a_store_through_mmap_on_overlayfs():
+    with World() as w:
+        w.hub()
+        for name in ("lower", "upper", "work"):
+            os.mkdir(f"{w.dir}/{name}")
+        with open(f"{w.dir}/lower/f", "w") as f:
+            f.write("before" * 100)
+        options = f"userxattr,lowerdir={w.dir}/lower,upperdir={w.dir}/upper,workdir={w.dir}/work"
+        holder = subprocess.Popen(["unshare", "-Urm", "sh", "-c", f"mount -t overlay o -o {options} {w.tree} && echo up && "
+                                   "exec sleep 600"], stdout=subprocess.PIPE, text=True)
+        inside = ["nsenter", "-t", str(holder.pid), "-U", "-m", "--preserve-credentials"]
+        outside = spate.SPATE
+        try:
+            check(holder.stdout.readline() == "up\n", "an overlay in a namespace")
+            spate.SPATE = f"{w.dir}/inside"
+            with open(spate.SPATE, "w") as f:
+                f.write(f"#!/bin/sh\nexec {' '.join(inside)} {outside} \"$@\"\n")
+            os.chmod(spate.SPATE, 0o755)
+            w.watch("--audit", "1")
+            mapper = subprocess.Popen([*inside, sys.executable, "-c", MAPPER, f"{w.tree}/f"], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, text=True)
+            mapper.stdout.readline()
+            check(w.flush()["durable"], "before the store")
+            mapper.communicate("go\n")
+            wait_for(lambda: w.status()["counters"]["audit_found"] == 1, "the audit finds it", 120)
+            w.flush()
+            check(open(f"{w.pull()}/f").read().startswith("after"), "the store is in the copy")
+        finally:
+            spate.SPATE = outside
+            holder.kill()
+            holder.wait()
+
+
 main([W8_five_thousand_directories_and_a_hundred_watches, S5_flush_is_exact_where_little_is_watched,
       W8_watches_that_become_free_are_used, W8_not_one_watch_is_left, W9_a_tree_that_must_be_polled_is_exact,
-      W9_the_audit_finds_what_no_event_told])
+      W9_the_audit_finds_what_no_event_told, W9_the_audit_finds_a_store_through_mmap_on_overlayfs])
