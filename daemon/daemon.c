@@ -379,7 +379,8 @@ static void daemon_tell_ready(struct daemon *d)
 			 "%s is in step with %s/%s (version %llu, %llu directories, io %s)",
 			 d->conf.root, d->conf.url.origin, d->conf.url.workspace,
 			 (unsigned long long)d->health.version,
-			 (unsigned long long)d->health.watches, d->health.io);
+			 (unsigned long long)(d->health.watches + d->health.poll.directories),
+			 d->health.io);
 }
 
 /* Return: 1 = go on, 0 = everything is durable, or -SP_EPENDING. */
