@@ -140,7 +140,7 @@ struct sync {
 	struct tree *tree;
 	struct ladder *ladder;
 	struct scan *scan;
-	int next_wd; /* next stand-in */
+	int next_wd;   /* next stand-in */
 	int parent_fd; /* of the visit under way, with what it was opened for; -1: none */
 	uint64_t parent_serial;
 	struct path_ident parent_ident;
