@@ -126,11 +126,13 @@ static bool expand_stale(const struct flight *f, const struct read_item *item)
 	return has != item->has_known || (has && !index_row_same(&row, &item->known));
 }
 
-static const char *expand_reason(const struct read_item *item)
+static const char *expand_reason(const struct flight *f, const struct read_item *item,
+				 const struct spot *at, char *text, size_t size)
 {
 	if (item->result != READ_SPECIAL)
-		return item->err == -SP_ETOOBIG ? "larger than spate can store" :
-						  err_str(item->err);
+		return item->err == -SP_ETOOBIG ?
+			       "larger than spate can store" :
+			       intake_reason(f->sync, at->path, item->err, text, size);
 	switch (item->st.mode & S_IFMT) {
 	case S_IFIFO:
 		return "a FIFO";
@@ -145,9 +147,11 @@ static void expand_skip(struct flight *f, struct read_item *item, const struct s
 {
 	struct sync *s = f->sync;
 	bool special = item->result == READ_SPECIAL;
+	char text[160];
 
 	skips_set(s->skips, special ? SKIP_SPECIAL : SKIP_UNREADABLE, f->dirs[item->dir].serial,
-		  item->name, item->name_len, at->path, expand_reason(item));
+		  item->name, item->name_len, at->path,
+		  expand_reason(f, item, at, text, sizeof(text)));
 	if (special)
 		s->totals.skipped++;
 	else

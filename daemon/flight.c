@@ -242,7 +242,7 @@ static int flight_add_dir(struct flight *f, uint64_t serial, size_t *paths_used)
 	return 1;
 }
 
-static void flight_add_item(struct flight *f, struct record *r)
+static void flight_add_item(struct flight *f, struct record *r, int64_t wall_ns)
 {
 	struct flight_dir *d = &f->dirs[f->job.n_dirs - 1];
 	struct read_item *item = &f->job.items[f->job.n_items++];
@@ -255,6 +255,7 @@ static void flight_add_item(struct flight *f, struct record *r)
 		.name = r->name,
 		.name_len = r->name_len,
 		.frame = FRAME_NONE,
+		.read_ns = wall_ns,
 		.user = r,
 	};
 	item->has_known = !index_get(ix, d->id, r->name, r->name_len, &item->known);
@@ -272,6 +273,7 @@ static void flight_add_item(struct flight *f, struct record *r)
 static void flight_fill(struct flight *f, struct record **records, size_t n, bool urgent)
 {
 	struct sync *s = f->sync;
+	int64_t wall = sync_settle(s, false);
 	size_t paths_used = 0;
 	uint64_t serial = 0;
 	int known = 0;
@@ -285,7 +287,7 @@ static void flight_fill(struct flight *f, struct record **records, size_t n, boo
 			known = flight_add_dir(f, serial, &paths_used);
 		}
 		if (known > 0)
-			flight_add_item(f, records[i]);
+			flight_add_item(f, records[i], wall);
 		else if (known < 0)
 			coalesce_back(s->dirty, records[i],
 				      known == -EAGAIN ? clock_ns() + SYNC_MOVED_NS : 0);

@@ -14,6 +14,7 @@
 #include "pipeline/index.h"
 
 #include <lmdb.h>
+#include <stdatomic.h>
 
 #define INDEX_DBS 6
 #define INDEX_FORMAT 3u
@@ -37,6 +38,7 @@ struct disk_row {
 	struct xxh xxh;
 	struct sha hash;
 	uint64_t child;
+	int64_t read_ns;
 	uint32_t sum; /* index_sum() of the bytes before */
 } __attribute__((packed));
 
@@ -61,6 +63,7 @@ struct disk_meta {
 	uint64_t next_dir;
 	uint64_t seen;
 	struct path_ident root;
+	int64_t settled_ns;
 	uint32_t sum;
 } __attribute__((packed));
 
@@ -75,6 +78,9 @@ struct index {
 	struct index_meta before; /* of the write transaction */
 	uint64_t next_dir;
 	bool meta_dirty; /* not as on disk */
+	uint64_t commits;
+	/* A sync has failed: the kernel tells that once, and may have dropped pages. */
+	atomic_bool unsynced;
 	int state_fd;
 };
 

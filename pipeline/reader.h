@@ -64,6 +64,7 @@ struct read_item {
 	struct index_row known;        /* valid with @has_known */
 	struct chunk_list *known_list; /* of @known, checked; or NULL; the job's owner frees it */
 	bool quiet; /* it was not written to for a while: merge what is in pieces */
+	int64_t read_ns; /* wall clock before it is read */
 	/* out */
 	enum read_result result;
 	int err;       /* of READ_FAILED: -errno or -SP_ code */

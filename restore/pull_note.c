@@ -159,6 +159,7 @@ void pull_row_fill(struct index_row *row, const struct entry *e, const struct st
 		.dev = st->st_dev,
 		.rev = e->rev,
 		.hash = e->hash,
+		.read_ns = clock_wall_ns(),
 	};
 }
 

@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "pipeline/index.h"
+#include "pipeline/index_syncer.h"
 #include "tests/check.h"
 
 #include <errno.h>
@@ -70,6 +71,7 @@ static struct index_row row_of(uint64_t n)
 		.rev = n + 4,
 		.xxh = { n + 5, n + 6 },
 		.child = n + 7,
+		.read_ns = (int64_t)n + 8,
 	};
 
 	memset(&row.hash, (int)n, sizeof(row.hash));
@@ -82,7 +84,7 @@ static bool row_same(const struct index_row *a, const struct index_row *b)
 	       a->mode == b->mode && a->size == b->size && a->mtime_ns == b->mtime_ns &&
 	       a->ctime_ns == b->ctime_ns && a->ino == b->ino && a->dev == b->dev &&
 	       a->rev == b->rev && xxh_same(a->xxh, b->xxh) && sha_same(&a->hash, &b->hash) &&
-	       a->child == b->child;
+	       a->child == b->child && a->read_ns == b->read_ns;
 }
 
 static int put(struct index *ix, uint64_t d, const char *name, uint64_t n)
@@ -786,5 +788,41 @@ IndexTest(nothing_is_known_as_seen_once_the_rows_are_in_doubt)
 	cr_assert_eq(index_set_seen(ix, 4), 0);
 	cr_assert_eq(index_clear(ix), 0);
 	cr_assert_eq(index_meta(ix)->seen, 0);
+	index_close(ix);
+}
+
+IndexTest(S3_until_when_all_was_settled_is_known_after_a_restart)
+{
+	struct index *ix = opened(true);
+
+	cr_assert_eq(index_meta(ix)->settled_ns, 0);
+	fill(ix, 5);
+	index_settle(ix, 123456789);
+	index_close(ix);
+	ix = opened(false);
+	cr_assert_eq(index_meta(ix)->settled_ns, 123456789);
+	index_close(ix);
+}
+
+IndexTest(is_synced_by_a_thread_of_its_own_beside_commits)
+{
+	struct index *ix = opened(true);
+	struct index_syncer *s = NULL;
+	char name[32];
+
+	cr_assert_eq(index_syncer_start(ix, &s), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "file-%06u", i);
+		cr_assert_eq(index_begin(ix), 0);
+		cr_assert_eq(put(ix, 1, name, i), 0);
+		cr_assert_eq(index_commit(ix), 0);
+		index_syncer_ask(s, i * INDEX_SYNC_NS);
+	}
+	cr_assert_eq(index_commits(ix), 202, "two of them are of the opening");
+	index_syncer_stop(s);
+	index_syncer_stop(NULL);
+	index_close(ix);
+	ix = opened(false);
+	cr_assert_eq(index_count(ix), 200u);
 	index_close(ix);
 }
