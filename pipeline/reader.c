@@ -209,7 +209,7 @@ static void clear_item(struct read_item *it)
 	it->hash = (struct sha){ 0 };
 	it->frame = FRAME_NONE;
 	it->list = NULL;
-	it->read_ns = 0;
+	it->took_ns = 0;
 	it->target = NULL;
 	it->target_len = 0;
 }
