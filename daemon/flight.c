@@ -282,8 +282,10 @@ static void flight_fill(struct flight *f, struct record **records, size_t n)
 	}
 }
 
-static uint64_t flight_due(struct sync *s, uint64_t now)
+uint64_t flight_due(struct sync *s, uint64_t now)
 {
+	if (coalesce_overdue(s->dirty))
+		cycle_overdue(&s->cycle);
 	return cycle_due(&s->cycle, now, coalesce_ready(s->dirty), flight_room(s));
 }
 
@@ -298,7 +300,7 @@ void flight_begin(struct sync *s)
 	if (now < s->quiet_until_ns || flight_due(s, now))
 		return;
 	if (intake_waiting(s)) {
-		cycle_dirtied(&s->cycle, now);
+		cycle_unsure(&s->cycle, now, SYNC_LOOK_NS);
 		if (flight_due(s, now))
 			return;
 	}
@@ -306,7 +308,7 @@ void flight_begin(struct sync *s)
 	if (!records)
 		return;
 	list_init(&batch);
-	coalesce_take(s->dirty, s->batch_files, &batch);
+	coalesce_take(s->dirty, s->batch_files, &batch, now);
 	while ((node = list_pop(&batch)))
 		records[n++] = container_of(node, struct record, link);
 	cycle_closed(&s->cycle, now, coalesce_ready(s->dirty));

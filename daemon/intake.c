@@ -72,11 +72,14 @@ static void intake_degrade(struct sync *s, uint64_t serial)
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch)
 {
 	uint64_t now = clock_ns();
-	int err = coalesce_dirty(s->dirty, serial, name, len, epoch, now);
+	int chatty = coalesce_touch(s->dirty, serial, name, len, epoch, now, s->cause);
 
-	if (err)
+	if (chatty < 0)
 		intake_degrade(s, serial);
-	cycle_dirtied(&s->cycle, now);
+	if (chatty != 1)
+		cycle_dirtied(&s->cycle, now);
+	if (s->cause == CAUSE_OPEN && !coalesce_ready(s->dirty))
+		cycle_emptied(&s->cycle);
 }
 
 static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, unsigned epoch)
@@ -278,6 +281,16 @@ const struct ladder_ops intake_ops = {
 
 /* --- events ------------------------------------------------------------------------------ */
 
+/* An event that says what became of the name says also that nobody is in the middle of writing it. */
+static enum cause intake_cause(uint32_t mask)
+{
+	if (mask & IN_MODIFY)
+		return CAUSE_OPEN;
+	if (mask & (IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE))
+		return CAUSE_CLOSED;
+	return CAUSE_EVENT;
+}
+
 void intake_events(struct sync *s)
 {
 	uint64_t start = clock_ns();
@@ -299,7 +312,9 @@ void intake_events(struct sync *s)
 				log_error("watcher", "the kernel sent a malformed event");
 				return;
 			}
+			s->cause = intake_cause(ev.mask);
 			ladder_event(s->ladder, &ev, start);
+			s->cause = CAUSE_OTHER;
 			taken += (size_t)len;
 		}
 		ring_consume(s->ring, taken);
@@ -334,7 +349,9 @@ void intake_pages(struct sync *s)
 			return;
 		if (page->last && !page->err)
 			skips_del(s->skips, page->serial, "", 0);
+		s->cause = CAUSE_LISTING;
 		ladder_listed(s->ladder, page, start);
+		s->cause = CAUSE_OTHER;
 		scan_page_free(s->scan, page);
 		if (clock_ns() - start > SYNC_SLICE_NS)
 			return;

@@ -60,8 +60,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 /* Return: the next moment at which something is due without any event. */
 static uint64_t sync_due(struct sync *s, uint64_t now)
 {
-	uint64_t due = UINT64_MAX;
-	uint64_t cycle = cycle_due(&s->cycle, now, coalesce_ready(s->dirty), flight_room(s));
+	uint64_t ripe = coalesce_ripen(s->dirty, now), cycle = flight_due(s, now), due;
 
 	if (now < s->quiet_until_ns)
 		due = s->quiet_until_ns;
@@ -69,7 +68,7 @@ static uint64_t sync_due(struct sync *s, uint64_t now)
 		return now;
 	else
 		due = cycle;
-	due = sooner(due, coalesce_ripen(s->dirty, now));
+	due = sooner(due, ripe);
 	if (!s->ring || !ring_depth(s->ring))
 		due = sooner(due, ladder_expire(s->ladder, now));
 	due = sooner(due, s->retry_at_ns);
@@ -180,10 +179,12 @@ static void sync_urgency(struct sync *s)
 	for (size_t i = 0; i < SYNC_COOKIES && !waiting; i++)
 		waiting = s->cookies[i].number && s->cookies[i].seen &&
 			  !barrier_passed(&s->barrier, s->cookies[i].epoch);
-	if (waiting)
+	if (waiting) {
+		coalesce_hasten(s->dirty);
 		cycle_urge(&s->cycle);
-	else
+	} else {
 		cycle_calm(&s->cycle);
+	}
 }
 
 /* --- the remote's state ---------------------------------------------------------------------- */
@@ -485,6 +486,8 @@ static int sync_start_core(struct sync *s, int cookie_wd, char why[512])
 	cycle_init(&s->cycle, &cycle);
 	s->dirty =
 		coalesce_new(MAX(s->conf.memory_bytes / 1024, 2 * SCAN_PAGE_ENTRIES), &s->barrier);
+	if (s->dirty && !s->conf.once)
+		coalesce_patience(s->dirty, s->conf.max_delay_ns);
 	s->tree = tree_new(MAX(s->conf.memory_bytes / 64, 100000));
 	s->skips = skips_new();
 	if (s->dirty && s->tree && s->skips)

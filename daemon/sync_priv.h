@@ -30,6 +30,7 @@
 #define SYNC_POLL_NS (10 * 1000000000ull) /* walk this often while something is not watched */
 #define SYNC_RETRY_NS (5 * 1000000000ull) /* unreadable and refused paths, a refusing hub */
 #define SYNC_MOVED_NS (5 * 1000000ull)    /* a directory moved under the reader: look again */
+#define SYNC_LOOK_NS (1 * 1000000ull)     /* events wait unseen: look again before a cycle closes */
 #define SYNC_FLIGHTS 2                    /* one is read while the other is committed */
 #define SYNC_CHUNKS 4                     /* chunks of large files on their way */
 #define SYNC_COOKIES 64
@@ -123,6 +124,7 @@ struct sync {
 	struct path_ident parent_ident;
 	bool scan_armed;  /* the wait wakes for pages */
 	bool visits_left; /* the slice was over before the visits were */
+	enum cause cause; /* of what becomes dirty now */
 	bool hold_oldest; /* what is looked at now replaces older work: it counts in the oldest epoch */
 	/* dirty paths */
 	struct barrier barrier;
@@ -185,6 +187,7 @@ void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len,
 int flight_init(struct sync *s, struct flight *f);
 void flight_free(struct flight *f);
 bool flight_room(const struct sync *s);
+uint64_t flight_due(struct sync *s, uint64_t now);
 bool flight_any(const struct sync *s);
 void flight_begin(struct sync *s);
 void flight_progress(struct sync *s);
