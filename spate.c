@@ -39,6 +39,8 @@ const struct verb cli_verbs[] = {
 	  CLI_STATE | CLI_JSON },
 	{ "status", verb_status, "DIR", "what the daemon of DIR is doing", CLI_STATE | CLI_JSON },
 	{ "log", verb_log, "URL", "the versions of a workspace", CLI_TOKEN | CLI_JSON },
+	{ "mark", verb_mark, "DIR [PATH...]", "say what changed where no event shows it",
+	  CLI_STATE | CLI_JSON },
 	{ "doctor", verb_doctor, "[DIR]", "check limits, file system, io_uring, hub",
 	  CLI_STATE | CLI_TOKEN | CLI_JSON },
 	{ "serve", verb_serve, "[--data DIR] [--listen ADDR]", "run a hub", 0 },

@@ -74,7 +74,7 @@ class LogLag(threading.Thread):
                 if missing.endswith(b"\n"):  # else a line is in the middle: nothing whole is missing
                     at = missing.split()
                     if len(at) > 1 and len(at[0]) == 12:
-                        self.lags.append(now - float(at[1]))
+                        self.lags.append(max(0.0, now - float(at[1])))
                 else:
                     self.lags.append(0.0)
 
@@ -92,6 +92,8 @@ def one_round(where, mode, seconds):
             asking, saves = Hub(port), []
             if mode:
                 logger = subprocess.Popen([sys.executable, "-c", LOGGER, f"{root}/log", mode])
+                while not os.path.exists(f"{root}/log"):
+                    time.sleep(0.01)
                 time.sleep(1)
                 lag = LogLag(port, root)
                 lag.start()

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "daemon/marks.h"
 #include "daemon/sync_priv.h"
 
 #include <errno.h>
@@ -291,6 +292,15 @@ static enum cause intake_cause(uint32_t mask)
 	return CAUSE_EVENT;
 }
 
+/* Return: whether the event is about the journal of marks, or another file of the state. */
+static bool intake_mark(struct sync *s, const struct event *ev)
+{
+	bool lost = ev->mask & IN_Q_OVERFLOW, ours = !lost && ev->wd == s->marks_wd;
+
+	s->marks_due |= lost || (ours && !strcmp(ev->name, MARKS_LOG));
+	return ours;
+}
+
 void intake_events(struct sync *s)
 {
 	uint64_t start = clock_ns();
@@ -313,7 +323,8 @@ void intake_events(struct sync *s)
 				return;
 			}
 			s->cause = intake_cause(ev.mask);
-			ladder_event(s->ladder, &ev, start);
+			if (!intake_mark(s, &ev))
+				ladder_event(s->ladder, &ev, start);
 			s->cause = CAUSE_OTHER;
 			taken += (size_t)len;
 		}
@@ -507,12 +518,22 @@ void intake_visits(struct sync *s)
 	intake_close_parent(s); /* nothing of the tree stays open */
 }
 
-int intake_watch_cookies(struct sync *s)
+static int intake_watch(struct sync *s, int dir, uint32_t mask)
 {
 	char path[64];
 	int wd;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->cookie_dir);
-	wd = inotify_add_watch(s->inotify_fd, path, IN_CREATE | IN_ONLYDIR);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
+	wd = inotify_add_watch(s->inotify_fd, path, mask | IN_ONLYDIR);
 	return wd < 0 ? -errno : wd;
+}
+
+int intake_watch_cookies(struct sync *s)
+{
+	return intake_watch(s, s->cookie_dir, IN_CREATE);
+}
+
+int intake_watch_marks(struct sync *s)
+{
+	return intake_watch(s, s->state_dir, IN_CREATE | IN_MODIFY);
 }

@@ -39,6 +39,7 @@ int sync_step(struct sync *s, int timeout_ms)
 	sync_wait(s, timeout_ms);
 	intake_events(s); /* ring → ladder → dirty paths, directories to visit */
 	sync_remake_cookies(s);
+	marked_progress(s);   /* what others say they changed → dirty paths */
 	intake_pages(s);      /* listings → ladder → dirty paths, directories to visit */
 	flight_progress(s);   /* acknowledged → index; read → plan → request */
 	sync_remote_state(s); /* is the index about the workspace that is there? */
@@ -165,6 +166,10 @@ static void sync_milestones(struct sync *s)
 {
 	if (!s->walked && !ladder_busy(s->ladder)) {
 		s->walked = true;
+		/* A barrier from before waits for the marks from before. */
+		s->hold_oldest = true;
+		marked_take(s);
+		s->hold_oldest = false;
 		s->first_epoch = barrier_close(&s->barrier);
 		s->first_known = true;
 		index_ready(s->index);
@@ -346,6 +351,7 @@ int sync_barrier(struct sync *s, uint64_t *ret_number)
 	if (!c)
 		return -EAGAIN;
 	*c = (struct cookie){ .number = ++s->last_cookie };
+	marked_take(s);
 	/* What is not watched is looked at once more: no event tells about it. */
 	if (s->unwatched)
 		ladder_walk(s->ladder);
@@ -433,8 +439,9 @@ static int sync_start_watch(struct sync *s, char why[512])
 	if (mkdirat(AT_FDCWD, s->conf.state, 0700) && errno != EEXIST)
 		return fail(why, -errno, s->conf.state);
 	wd = intake_watch_cookies(s);
-	if (wd < 0)
-		return fail(why, wd, "watching the state directory");
+	s->marks_wd = intake_watch_marks(s);
+	if (wd < 0 || s->marks_wd < 0)
+		return fail(why, wd < 0 ? wd : s->marks_wd, "watching the state directory");
 	err = ring_open(&s->ring, SYNC_RING_BYTES);
 	if (err)
 		return fail(why, err, "event ring");
@@ -446,13 +453,11 @@ static int sync_start_watch(struct sync *s, char why[512])
 
 static int sync_open_cookies(struct sync *s)
 {
-	int fd = open(s->conf.state, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
+	s->state_dir = open(s->conf.state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (s->state_dir < 0)
 		return -errno;
-	mkdirat(fd, "cookies", 0700);
-	s->cookie_dir = openat(fd, "cookies", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	close(fd);
+	mkdirat(s->state_dir, "cookies", 0700);
+	s->cookie_dir = openat(s->state_dir, "cookies", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return s->cookie_dir < 0 ? -errno : 0;
 }
 
@@ -546,7 +551,8 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 	s->conf = *conf;
 	s->batch_files = conf->batch_files;
 	s->batch_bytes = conf->batch_bytes;
-	s->inotify_fd = s->cookie_dir = s->epoll_fd = s->parent_fd = -1;
+	s->inotify_fd = s->state_dir = s->cookie_dir = s->epoll_fd = -1;
+	s->parent_fd = s->marks_wd = -1;
 	s->next_wd = SYNC_WD_NONE;
 	s->watches_limit = report_watches_limit();
 	s->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -617,8 +623,9 @@ void sync_stop(struct sync *s)
 	free(s->reach);
 	index_close(s->index);
 	ring_close(s->ring);
-	for (size_t i = 0; i < 4; i++) {
-		int fd = (int[]){ s->inotify_fd, s->cookie_dir, s->done_fd, s->epoll_fd }[i];
+	for (size_t i = 0; i < 5; i++) {
+		int fd = (int[]){ s->inotify_fd, s->state_dir, s->cookie_dir, s->done_fd,
+				  s->epoll_fd }[i];
 
 		if (fd >= 0)
 			close(fd);

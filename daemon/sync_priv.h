@@ -8,6 +8,7 @@
  *   expand.c   … → changes → request
  *   moves.c    … with the moves that their paths need
  *   ack.c      … → acknowledgement → index
+ *   marked.c   what others say they changed, in
  *   report.c   what is true now
  */
 #ifndef SPATE_DAEMON_SYNC_PRIV_H
@@ -109,7 +110,9 @@ struct sync {
 	int done_fd; /* eventfd: a reader or the uploader has finished something */
 	/* events in */
 	int inotify_fd; /* -1: a one-shot push */
-	int cookie_dir; /* descriptor of the state directory's "cookies" */
+	int state_dir;  /* descriptor of the state directory … */
+	int cookie_dir; /* … and of its "cookies" */
+	int marks_wd;   /* of the state directory, or -1 */
 	struct ring *ring;
 	struct watcher *watcher;
 	struct tree *tree;
@@ -155,7 +158,10 @@ struct sync {
 	uint64_t retry_at_ns;
 	struct cookie cookies[SYNC_COOKIES];
 	uint64_t last_cookie;
-	uint64_t overflows; /* after which lost cookies were made again */
+	bool marks_due;       /* the journal of marks may hold some */
+	bool marks_pending;   /* those that were taken are not durable yet … */
+	unsigned marks_epoch; /* … before this is passed */
+	uint64_t overflows;   /* after which lost cookies were made again */
 	uint64_t version;
 	bool walked;            /* the first walk has ended */
 	bool held;              /* the root was lost */
@@ -177,11 +183,18 @@ struct sync {
 /* intake.c */
 extern const struct ladder_ops intake_ops;
 int intake_watch_cookies(struct sync *s);
+int intake_watch_marks(struct sync *s);
 void intake_events(struct sync *s);
 bool intake_waiting(const struct sync *s);
 void intake_pages(struct sync *s);
 void intake_visits(struct sync *s);
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch);
+
+/* marked.c */
+/** marked_take() - what the journal of marks holds becomes dirty now. */
+void marked_take(struct sync *s);
+/** marked_progress() - one turn: marks that are durable are forgotten, due ones are taken. */
+void marked_progress(struct sync *s);
 
 /* flight.c */
 int flight_init(struct sync *s, struct flight *f);
