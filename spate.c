@@ -41,6 +41,7 @@ const struct verb cli_verbs[] = {
 	{ "log", verb_log, "URL", "the versions of a workspace", CLI_TOKEN | CLI_JSON },
 	{ "mark", verb_mark, "DIR [PATH...]", "say what changed where no event shows it",
 	  CLI_STATE | CLI_JSON },
+	{ "explain", verb_explain, "DIR PATH", "what is known of one path", CLI_STATE | CLI_JSON },
 	{ "doctor", verb_doctor, "[DIR]", "check limits, file system, io_uring, hub",
 	  CLI_STATE | CLI_TOKEN | CLI_JSON },
 	{ "serve", verb_serve, "[--data DIR] [--listen ADDR]", "run a hub", 0 },

@@ -404,6 +404,7 @@ static void ack_success(struct flight *f)
 	s->hold_oldest = false;
 	s->version = MAX(s->version, f->push.version);
 	s->n.commits++;
+	s->committed_ns = clock_ns();
 	s->last_error[0] = '\0';
 	s->batch_files = MIN(s->batch_files * 2, s->conf.batch_files);
 	histogram_add(&s->commit_seconds, clock_ns() - f->sent_ns);

@@ -323,6 +323,8 @@ void intake_events(struct sync *s)
 				return;
 			}
 			s->cause = intake_cause(ev.mask);
+			s->events[(unsigned)ev.wd % SYNC_LAST_EVENTS] =
+				(struct last_event){ .wd = ev.wd, .mask = ev.mask, .at_ns = start };
 			if (!intake_mark(s, &ev))
 				ladder_event(s->ladder, &ev, start);
 			s->cause = CAUSE_OTHER;

@@ -10,6 +10,7 @@
  *   ack.c      … → acknowledgement → index
  *   marked.c   what others say they changed, in
  *   report.c   what is true now
+ *   explain.c  what is true of one path
  */
 #ifndef SPATE_DAEMON_SYNC_PRIV_H
 #define SPATE_DAEMON_SYNC_PRIV_H
@@ -35,6 +36,7 @@
 #define SYNC_FLIGHTS 2                    /* one is read while the other is committed */
 #define SYNC_CHUNKS 4                     /* chunks of large files on their way */
 #define SYNC_COOKIES 64
+#define SYNC_LAST_EVENTS 4096   /* directories whose last event is remembered; some share a slot */
 #define SYNC_WD_NONE 0x40000000 /* from here: stand-ins for directories not watched */
 
 /** struct sent - one change on the wire, and what to remember when it is acknowledged. */
@@ -104,6 +106,13 @@ struct cookie {
 	unsigned epoch;
 };
 
+/** struct last_event - of a directory, for people who ask. */
+struct last_event {
+	int wd;
+	uint32_t mask;
+	uint64_t at_ns; /* 0: none */
+};
+
 struct sync {
 	struct sync_config conf;
 	int epoll_fd;
@@ -154,6 +163,8 @@ struct sync {
 	size_t batch_files, batch_bytes;
 	uint64_t quiet_until_ns; /* a refusing hub is left alone until then */
 	/* what is true */
+	struct last_event events[SYNC_LAST_EVENTS];
+	uint64_t committed_ns; /* when the last commit was acknowledged */
 	struct skips *skips;
 	uint64_t retry_at_ns;
 	struct cookie cookies[SYNC_COOKIES];

@@ -391,10 +391,10 @@ int coalesce_touch(struct coalesce *c, uint64_t dir, const char *name, size_t le
 		r = record_new(c, hash, dir, name, len, epoch, now_ns);
 		if (!r)
 			return -ENOSPC;
-		r->cause = (uint8_t)cause;
 		if (c->patience_ns)
 			look_back(c, r, now_ns);
 	}
+	r->cause = (uint8_t)cause;
 	settle(c, r, cause, now_ns);
 	return r->along_ns != 0;
 }

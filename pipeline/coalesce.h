@@ -60,7 +60,7 @@ struct record {
 	unsigned epoch;
 	uint8_t state;
 	uint8_t wait;  /* RECORD_LATER and BLOCKED: enum record_wait */
-	uint8_t cause; /* enum cause: of the first dirtying */
+	uint8_t cause; /* enum cause: of the latest dirtying */
 	uint8_t tries; /* for the user: how often it was put back */
 	uint8_t name_len;
 	char name[];

@@ -4,7 +4,7 @@
 import json, os, signal, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from spate import SPATE, World, check, main
+from spate import SPATE, World, check, main, wait_for
 
 
 def mark(w, *paths, code=0, env=None):
@@ -117,7 +117,72 @@ def S6_many_marks_beside_a_flushing_daemon_are_all_taken():
         check(files_read(w) >= before + 60, f"only {files_read(w) - before} of 60 marked files were read")
 
 
+def explain(w, path, code=0):
+    r = w.run("explain", w.tree, path, "--state", w.state, "--json", code=code)
+    return json.loads(r.stdout) if not code else r.stderr
+
+
+def O3_explain_says_what_is_known_of_a_path():
+    with World() as w:
+        w.hub()
+        os.mkdir(f"{w.tree}/d")
+        write(f"{w.tree}/d/synced", b"x")
+        os.mkfifo(f"{w.tree}/pipe")
+        w.watch("--max-delay", "300000")
+        version = w.flush()["version"]
+        e = explain(w, "d/synced")
+        check(e["state"] == "synced" and e["version"] == version, e)
+        check(e["index"]["rev"] == version and e["index"]["size"] == 1, e)
+        check(e["index"]["hash"] == "2d711642b726b044", e)  # sha256 of "x"
+        check(e["directory"]["watched"], e)
+        text = w.run("explain", w.tree, "d/synced", "--state", w.state).stdout
+        check("synced" in text and "2d711642b726b044" in text, text)
+        with open(f"{w.tree}/d/open", "w") as f:
+            f.write("half")
+            f.flush()
+            wait_for(lambda: explain(w, "d/open")["state"] == "held back", "the hold-back to be explained")
+            e = explain(w, "d/open")
+            check("written" in e["dirty"]["why"] and e["dirty"]["due_in_seconds"] > 0, e)
+            check(e["directory"]["last_event"]["event"] == "modify", e)
+        check(explain(w, "pipe")["state"] == "special", "a FIFO")
+        check(explain(w, "no/such/file")["state"] == "unknown", "a path in no directory")
+        check(explain(w, ".")["state"] in ("synced", "dirty"), "the tree")
+        check("not in DIR" in explain(w, "../x", code=2), "a path outside")
+        write(os.fsencode(w.tree) + b"/\xff", b"y")
+        w.flush()
+        r = subprocess.run([SPATE, "explain", w.tree, b"\xff", "--state", w.state, "--json"], capture_output=True)
+        check(json.loads(r.stdout)["state"] == "synced", r)
+
+
+def O3_explain_names_the_owner_of_what_cannot_be_read():
+    if os.geteuid():
+        return
+    with World() as w:
+        w.hub()
+        os.chmod(w.dir, 0o777)
+        os.chown(w.tree, 65534, 65534)
+        write(f"{w.tree}/secret", b"x")
+        os.chmod(f"{w.tree}/secret", 0)
+        os.mkdir(w.state, 0o700)
+        os.chown(w.state, 65534, 65534)
+        p = subprocess.Popen(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", SPATE, "watch", w.tree,
+                              "--to", w.url, "--state", w.state], stdout=subprocess.PIPE, text=True)
+        try:
+            check(p.stdout.readline().startswith("ready"), "the watch did not start")
+            e = explain(w, "secret")
+            check(e["state"] == "unreadable" and "denied" in e["text"] and e["on_disk"]["uid"] == 0, e)
+        finally:
+            p.kill()
+            p.wait()
+
+
+def O3_explain_without_a_daemon_says_so():
+    with World() as w:
+        check("no daemon" in explain(w, "x", code=1), "no daemon")
+
+
 main([S6_a_mark_makes_files_and_directories_dirty_and_flush_covers_it,
       S6_marks_made_while_no_daemon_runs_are_taken_at_the_next_start, S6_a_stopped_daemon_holds_up_nobody,
       S6_outside_paths_are_refused_and_a_mark_never_fails_a_writer,
-      S6_many_marks_beside_a_flushing_daemon_are_all_taken])
+      S6_many_marks_beside_a_flushing_daemon_are_all_taken, O3_explain_says_what_is_known_of_a_path,
+      O3_explain_names_the_owner_of_what_cannot_be_read, O3_explain_without_a_daemon_says_so])
