@@ -234,7 +234,12 @@ static int ack_write_all(struct flight *f)
 			err = ack_write_put(f, &f->sent[i]);
 	if (!err)
 		err = index_set_remote(s->index, s->uid, MAX(s->version, f->push.version));
-	return err ? err : index_commit(s->index);
+	if (!err)
+		err = FAULT(ack_written);
+	if (!err)
+		return index_commit(s->index);
+	index_abort(s->index);
+	return err;
 }
 
 /* --- then the records ------------------------------------------------------------------------- */

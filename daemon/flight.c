@@ -30,7 +30,7 @@ static void chunk_sent(struct request *rq)
 {
 	struct chunk_send *cs = rq->ctx;
 	struct flight *f = cs->flight;
-	int err = request_result(rq);
+	int err = request_result(rq) ?: FAULT(chunk_sent);
 
 	if (err)
 		atomic_store(&f->chunk_err, err);
@@ -46,11 +46,11 @@ static int chunk_send(void *ctx, struct read_item *item, struct chunk *c)
 	struct flight *f = ctx;
 	struct sync *s = f->sync;
 	struct chunk_send *cs = calloc(1, sizeof(*cs));
-	int err = cs ? 0 : -ENOMEM;
+	int err = cs ? FAULT(chunk_ready) : -ENOMEM;
 
 	(void)item;
 	if (err)
-		goto out_put;
+		goto out_free;
 	cs->flight = f;
 	cs->chunk = c;
 	request_init(&cs->request, "POST", s->conf.once ? &retry_default : &retry_forever, 65536);
@@ -66,7 +66,6 @@ static int chunk_send(void *ctx, struct read_item *item, struct chunk *c)
 	atomic_fetch_sub(&f->chunks_out, 1);
 out_free:
 	free(cs);
-out_put:
 	chunk_put(s->chunks, c);
 	return err;
 }
@@ -352,8 +351,10 @@ static void flight_next(struct flight *f)
 		atomic_store(&f->reply_done, false);
 		s->n.bulk_requests++;
 		more = pool_submit(s->pool, &f->request);
-		if (!more)
+		if (!more) {
+			(void)FAULT(commit_queued);
 			return;
+		}
 	}
 	if (more < 0 && !f->push.err)
 		f->push.err = more;
@@ -386,6 +387,7 @@ void flight_progress(struct sync *s)
 
 	if (f && atomic_load(&f->reply_done)) {
 		atomic_store(&f->reply_done, false);
+		(void)FAULT(reply_received);
 		s->remote->ops->reply(s->remote, &f->push, &f->request);
 		flight_next(f);
 	}

@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "daemon/marks.h"
 #include "daemon/sync_priv.h"
@@ -366,6 +367,7 @@ void intake_pages(struct sync *s)
 		ladder_listed(s->ladder, page, start);
 		s->cause = CAUSE_OTHER;
 		scan_page_free(s->scan, page);
+		(void)FAULT(listing_merged);
 		if (clock_ns() - start > SYNC_SLICE_NS)
 			return;
 	}
@@ -482,7 +484,9 @@ static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 		ladder_visit_failed(s->ladder, d, fd, now);
 		return;
 	}
-	err = path_ident_of(fd, &ident);
+	err = FAULT(dir_opened);
+	if (!err)
+		err = path_ident_of(fd, &ident);
 	if (!err && !d->parent && intake_other_root(s, &ident)) {
 		op_root_lost(s, "replaced by another directory");
 		err = -ENOENT;
@@ -493,6 +497,7 @@ static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 		ladder_visit_failed(s->ladder, d, wd, now);
 		return;
 	}
+	(void)FAULT(dir_watched);
 	what = ladder_visited(s->ladder, d, wd, &ident, now);
 	if (!what.list) {
 		close(fd);

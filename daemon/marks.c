@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/io.h"
 
 #include <errno.h>
@@ -219,10 +220,13 @@ int marks_look(int state_dir, struct buf *ret)
 
 int marks_take(int state_dir, struct buf *ret)
 {
+	int err;
+
 	if (faccessat(state_dir, MARKS_TAKEN, F_OK, AT_SYMLINK_NOFOLLOW) &&
 	    renameat(state_dir, MARKS_LOG, state_dir, MARKS_TAKEN))
 		return errno == ENOENT ? 0 : -errno;
-	return marks_read(state_dir, MARKS_TAKEN, ret);
+	err = FAULT(mark_taken);
+	return err ? err : marks_read(state_dir, MARKS_TAKEN, ret);
 }
 
 int marks_done(int state_dir)

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "daemon/sync_priv.h"
@@ -332,10 +333,13 @@ static int cookie_make(struct sync *s, const struct cookie *c)
 	int fd;
 
 	snprintf(name, sizeof(name), "%llu", (unsigned long long)c->number);
-	fd = openat(s->cookie_dir, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	/* One that a dead daemon left there would make no event. */
+	unlinkat(s->cookie_dir, name, 0);
+	fd = openat(s->cookie_dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	close(fd);
+	(void)FAULT(cookie_made);
 	unlinkat(s->cookie_dir, name, 0);
 	return 0;
 }

@@ -487,6 +487,7 @@ static void job_done(struct job *job)
 
 	if (job->kind == JOB_COMMIT)
 		histogram_add(&w->r->svc->stats.commit_seconds, clock_ns() - w->submitted_ns);
+	(void)FAULT(hub_job_done);
 	http_resume(w->r);
 }
 
@@ -507,6 +508,7 @@ static void submit(struct commit_work *w, void (*resumed)(struct http_request *r
 		w->job.err = err;
 		http_resume(r);
 	}
+	(void)FAULT(hub_job_queued);
 }
 
 void commit_bulk(struct http_request *r)

@@ -153,6 +153,8 @@ static int group_secure(struct committer *c, struct group *g)
 			continue;
 		c->tail = true;
 		err = c->meta->ops->tail_add(c->meta, g->places[i], job->area, job->area_len);
+		if (!err)
+			err = FAULT(hub_tail_written);
 	}
 	return err;
 }
@@ -218,6 +220,8 @@ static void group_done(struct committer *c, struct group *g, int err)
 		if (!err)
 			job_count(c, job);
 		job->err = err ? err : FAULT(hub_after_commit);
+		if (!job->err && job->kind == JOB_BLOBS)
+			job->err = FAULT(hub_blobs_stored);
 		job->done(job);
 	}
 }
