@@ -13,6 +13,7 @@
 #include "daemon/live.h"
 #include "daemon/metrics.h"
 #include "hub/hub.h"
+#include "proto/jsonpath.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -196,6 +197,17 @@ static void daemon_flush(struct daemon *d, struct control_client *client, json_t
 		       json_pack("{s:s,s:s}", "code", "busy", "error", "too many flushes at once"));
 }
 
+static json_t *daemon_explain(struct daemon *d, json_t *rq)
+{
+	char path[PATH_BYTES_MAX + 1];
+	int len = json_path_get(json_object_get(rq, "path"), path, PATH_BYTES_MAX);
+
+	if (len < 0)
+		return json_pack("{s:s,s:s}", "code", "path", "error", "this is no path");
+	path[len] = '\0';
+	return sync_explain(d->sync, path, (size_t)len);
+}
+
 static void daemon_request(void *ctx, struct control_client *client, json_t *rq)
 {
 	struct daemon *d = ctx;
@@ -205,10 +217,12 @@ static void daemon_request(void *ctx, struct control_client *client, json_t *rq)
 		control_answer(client, daemon_status(d));
 	else if (cmd && !strcmp(cmd, "flush"))
 		daemon_flush(d, client, rq);
+	else if (cmd && !strcmp(cmd, "explain"))
+		control_answer(client, daemon_explain(d, rq));
 	else
 		control_answer(client, json_pack("{s:s,s:s}", "code", "unknown", "error",
-						 "unknown command: this daemon knows status and "
-						 "flush"));
+						 "unknown command: this daemon knows status, "
+						 "flush and explain"));
 }
 
 static void daemon_gone(void *ctx, struct control_client *client)

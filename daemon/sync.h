@@ -90,6 +90,10 @@ void sync_barrier_done(struct sync *s, uint64_t number);
 void sync_lists(struct sync *s, json_t **ret_unstable, json_t **ret_special,
 		json_t **ret_unreadable);
 
+/** sync_explain() - all that is known of one path ("." is the tree), for people and programs; or an
+ * object with "error". A new reference. */
+json_t *sync_explain(struct sync *s, const char *path, size_t len);
+
 /** sync_nudge() - try the remote now instead of at the next retry. */
 void sync_nudge(struct sync *s);
 /** sync_reload() - read the credentials again. */

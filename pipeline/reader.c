@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -236,6 +237,8 @@ static int open_parent(struct worker *w, const struct read_dir *dir)
 	err = path_ident_of(fd, &ident);
 	if (!err && !path_ident_same(&ident, &dir->ident))
 		err = -SP_EMOVED;
+	if (!err)
+		err = FAULT(parent_opened);
 	if (err)
 		close(fd);
 	else
