@@ -11,7 +11,8 @@
 /** struct sync_texts - what the user wrote; NULL where nothing. */
 struct sync_texts {
 	const char *to, *io, *quiet, *max_delay, *drain, *batch_files, *batch_bytes, *memory;
-	bool allow_home, create;
+	bool allow_home, create, gitignore;
+	struct cli_list exclude;
 };
 
 /** options_sync() - check everything and fill in @conf. Return: 0, or an exit code (a line was

@@ -100,7 +100,8 @@ static struct dir *expand_dir(struct flight *f, const struct read_item *item)
 	struct dir *d = tree_by_serial(f->sync->tree, fd->serial);
 	char path[PATH_BYTES_MAX + 1];
 
-	if (!d || d->id != fd->id || tree_path(d, path) < 0 || strcmp(path, fd->path))
+	if (!d || fd->ignored || d->id != fd->id || tree_path(d, path) < 0 ||
+	    strcmp(path, fd->path))
 		return NULL;
 	return d;
 }
@@ -257,6 +258,22 @@ static void expand_moved(struct sync *s, struct dir *d, uint64_t now)
 		ladder_walk(s->ladder);
 }
 
+/* What is not kept is at the remote what it would be if it were gone. */
+static void expand_ignored(struct flight *f, const struct dir *d, struct read_item *item)
+{
+	switch (item->result) {
+	case READ_PENDING:
+	case READ_GONE:
+	case READ_NOROOM:
+	case READ_MOVED:
+		return;
+	default:
+		if (rules_ignored(&f->sync->rules, d, item->name, item->name_len,
+				  item->result == READ_DIR))
+			item->result = READ_GONE;
+	}
+}
+
 static void expand_item(struct flight *f, struct read_item *item)
 {
 	struct sync *s = f->sync;
@@ -276,6 +293,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 		item->result = READ_FAILED;
 		item->err = -ENAMETOOLONG;
 	}
+	expand_ignored(f, d, item);
 	if (item->result == READ_DIR)
 		ladder_found_dir(s->ladder, d, item->name, item->name_len, now);
 	plan_item(item, &plan);
@@ -336,6 +354,11 @@ void expand_flight(struct flight *f)
 	f->writing = false;
 	f->index_err = 0;
 	expand_head(f);
+	for (uint32_t i = 0; i < f->job.n_dirs; i++) {
+		const struct dir *d = tree_by_serial(s->tree, f->dirs[i].serial);
+
+		f->dirs[i].ignored = d && rules_ignored_dir(&s->rules, d);
+	}
 	s->hold_oldest = true; /* a directory found here was looked for by somebody's barrier */
 	for (uint32_t i = 0; i < f->job.n_items; i++) {
 		/* A list whose chunks did not arrive is no content. */

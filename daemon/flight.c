@@ -219,7 +219,7 @@ static int flight_add_dir(struct flight *f, uint64_t serial, size_t *paths_used)
 	char path[PATH_BYTES_MAX + 1];
 	int len;
 
-	if (!d || !tree_placed(d) || d->wd < 0)
+	if (!d || !tree_placed(d) || d->wd < 0 || rules_ignored_dir(&f->sync->rules, d))
 		return 0;
 	len = tree_path(d, path);
 	if (len < 0)
@@ -236,7 +236,7 @@ static int flight_add_dir(struct flight *f, uint64_t serial, size_t *paths_used)
 	return 1;
 }
 
-static void flight_add_item(struct flight *f, struct record *r)
+static void flight_add_item(struct flight *f, struct dir *in, struct record *r)
 {
 	struct flight_dir *d = &f->dirs[f->job.n_dirs - 1];
 	struct read_item *item = &f->job.items[f->job.n_items++];
@@ -249,6 +249,8 @@ static void flight_add_item(struct flight *f, struct record *r)
 		.frame = FRAME_NONE,
 		.user = r,
 	};
+	item->gone = rules_ignored(&f->sync->rules, in, r->name, r->name_len, false) &&
+		     rules_ignored(&f->sync->rules, in, r->name, r->name_len, true);
 	item->has_known = !index_get(ix, d->id, r->name, r->name_len, &item->known);
 	if (item->has_known && item->known.form == CONTENT_LIST &&
 	    index_list(ix, d->id, r->name, r->name_len, &item->known_list, &item->known_list_len))
@@ -270,7 +272,7 @@ static void flight_fill(struct flight *f, struct record **records, size_t n)
 			known = flight_add_dir(f, serial, &paths_used);
 		}
 		if (known > 0)
-			flight_add_item(f, records[i]);
+			flight_add_item(f, tree_by_serial(s->tree, serial), records[i]);
 		else if (known < 0)
 			coalesce_back(s->dirty, records[i], 0);
 		else

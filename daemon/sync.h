@@ -82,7 +82,7 @@ void sync_lists(struct sync *s, json_t **ret_unstable, json_t **ret_special,
 
 /** sync_nudge() - try the remote now instead of at the next retry. */
 void sync_nudge(struct sync *s);
-/** sync_reload() - read the credentials again. */
+/** sync_reload() - read the credentials and .git/info/exclude again. */
 void sync_reload(struct sync *s);
 /** sync_stop() - stop all stages, close the index (cleanly). NULL is fine. */
 void sync_stop(struct sync *s);

@@ -15,6 +15,7 @@
 #include "base/counter.h"
 #include "base/ring.h"
 #include "base/thread.h"
+#include "daemon/rules.h"
 #include "daemon/skips.h"
 #include "daemon/sync.h"
 #include "pipeline/coalesce.h"
@@ -53,6 +54,7 @@ enum flight_state { FLIGHT_FREE, FLIGHT_READING, FLIGHT_READ, FLIGHT_SENDING };
 struct flight_dir {
 	uint64_t serial, id;
 	const char *path;
+	bool ignored; /* when its changes were made: nothing in it is kept */
 };
 
 /** struct flight - one cycle between the dirty set and its acknowledgement. */
@@ -102,7 +104,8 @@ struct sync {
 	struct tree *tree;
 	struct ladder *ladder;
 	struct scan *scan;
-	int next_wd; /* next stand-in */
+	struct rules rules; /* what is not kept */
+	int next_wd;        /* next stand-in */
 	uint64_t unwatched;
 	uint64_t watches_limit; /* at the start */
 	uint64_t poll_at_ns;
@@ -162,6 +165,7 @@ void intake_events(struct sync *s);
 bool intake_waiting(const struct sync *s);
 void intake_pages(struct sync *s);
 void intake_visits(struct sync *s);
+void intake_rules_again(struct sync *s);
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch);
 
 /* flight.c */

@@ -723,7 +723,8 @@ void ladder_listed(struct ladder *l, const struct scan_page *page, uint64_t now_
 		listing_failed(l, d, page->err);
 	} else {
 		for (uint32_t i = 0; i < page->n; i++)
-			listed_entry(l, d, &page->entries[i]);
+			if (!page->entries[i].ignored)
+				listed_entry(l, d, &page->entries[i]);
 		l->ops->absent(l->ctx, d, page->after, page->after_len, page, d->list_epoch);
 		if (page->last) {
 			listed_unseen(l, d);
