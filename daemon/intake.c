@@ -253,13 +253,13 @@ static void intake_rule_file(struct sync *s, struct dir *d)
 {
 	struct path_ident ident;
 	int fd = intake_open(s, d);
+	bool there = fd >= 0 && !path_ident_of(fd, &ident) && path_ident_same(&ident, &d->ident);
 
-	if (fd < 0)
-		return; /* it moved: it is read when its new place is visited */
-	if (!path_ident_of(fd, &ident) && path_ident_same(&ident, &d->ident) &&
-	    rules_read(&s->rules, fd, d->name, &d->rules))
+	/* If it is not there (any more), a visit will find it and read them. */
+	if (!there || rules_read(&s->rules, fd, d->name, &d->rules))
 		ladder_rewalk(s->ladder, d);
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Return: whether the event is of a name that is not kept. */
@@ -290,6 +290,8 @@ static void intake_mark_ignored(struct sync *s, struct scan_page *page)
 		struct scan_entry *e = &page->entries[i];
 
 		e->ignored = rules_ignored(&s->rules, d, e->name, e->name_len, S_ISDIR(e->st.mode));
+		if (e->ignored)
+			skips_del(s->skips, d->serial, e->name, e->name_len);
 	}
 	if (!d->parent)
 		rules_root_page(&s->rules, page);
