@@ -237,8 +237,10 @@ static int intake_open(struct sync *s, struct dir *d);
 /* @fd is what @d was when it was opened. */
 static void intake_read_rules(struct sync *s, struct dir *d, int fd)
 {
-	/* What is known below was looked at under other rules. */
-	if (rules_read(&s->rules, fd, d->name, &d->rules) && !list_empty(&d->children))
+	bool known = !(d->flags & DIR_LISTING) || !list_empty(&d->children);
+
+	/* What is known was looked at under other rules. */
+	if (rules_read(&s->rules, fd, d->name, &d->rules) && known)
 		ladder_rewalk(s->ladder, d);
 }
 

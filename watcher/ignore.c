@@ -381,12 +381,3 @@ bool ignore_same(const struct ignore *a, const struct ignore *b)
 			return false;
 	return a == b;
 }
-
-bool ignore_floating(const struct ignore *ig)
-{
-	for (; ig; ig = ig->under)
-		for (uint32_t i = 0; i < ig->n; i++)
-			if (!ig->rules[i].floating)
-				return false;
-	return true;
-}

@@ -69,8 +69,5 @@ const struct ignore_rule *ignore_find(const struct ignore *ig, const char *path,
 
 /** ignore_same() - whether two lists were made of the same bytes. NULL is a list without rules. */
 bool ignore_same(const struct ignore *a, const struct ignore *b);
-/** ignore_floating() - whether every rule is floating: then what it says of a path depends on
- * nothing but the path's last name. */
-bool ignore_floating(const struct ignore *ig);
 
 #endif
