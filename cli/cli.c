@@ -170,6 +170,18 @@ static int unknown(const struct parse *s, const char *arg)
 	return code;
 }
 
+static int take_value(struct parse *s, const struct cli_opt *o, const char *text)
+{
+	if (!o->list)
+		*o->value = text;
+	else if (o->list->n == CLI_LIST_MAX)
+		return cli_fail(EXIT_USAGE, s->verb->name, "--%s: at most %u times", o->name,
+				CLI_LIST_MAX);
+	else
+		o->list->v[o->list->n++] = text;
+	return 0;
+}
+
 /* Takes the option at argv[*at], and its value. Return: 0 or exit code. */
 static int take_opt(struct parse *s, int argc, char **argv, int *at)
 {
@@ -186,9 +198,9 @@ static int take_opt(struct parse *s, int argc, char **argv, int *at)
 	if (o->flag)
 		*o->flag = true;
 	else if (eq)
-		*o->value = eq + 1;
+		return take_value(s, o, eq + 1);
 	else if (*at + 1 < argc)
-		*o->value = argv[++*at];
+		return take_value(s, o, argv[++*at]);
 	else
 		return cli_fail(EXIT_USAGE, s->verb->name, "--%s needs a value: %s", o->name,
 				o->help);

@@ -75,12 +75,20 @@ struct cli_common {
 	bool json, insecure, help;
 };
 
+/* The values of an option that may be given several times. */
+#define CLI_LIST_MAX 256u
+struct cli_list {
+	const char *v[CLI_LIST_MAX];
+	size_t n;
+};
+
 /* One option of a verb: --name takes a value unless @flag is set. */
 struct cli_opt {
 	const char *name;   /* without the dashes */
 	const char **value; /* receives the text of the last use */
 	bool *flag;
-	const char *help; /* "MS  quiet time that ends a cycle (5)" */
+	const char *help;      /* "MS  quiet time that ends a cycle (5)" */
+	struct cli_list *list; /* instead of @value: receives the texts of all uses */
 };
 
 /**

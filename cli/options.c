@@ -107,5 +107,8 @@ int options_sync(const char *verb, const char *dir, const struct sync_texts *t,
 		conf->jobs = common->jobs;
 	conf->create = t->create;
 	conf->poll = t->poll;
+	conf->rules = (struct rules_config){ .exclude = t->exclude.v,
+					     .n_exclude = t->exclude.n,
+					     .gitignore = t->gitignore };
 	return 0;
 }

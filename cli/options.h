@@ -12,7 +12,8 @@
 struct sync_texts {
 	const char *to, *io, *quiet, *max_delay, *drain, *batch_files, *batch_bytes, *memory,
 		*audit;
-	bool allow_home, create, poll;
+	bool allow_home, create, poll, gitignore;
+	struct cli_list exclude;
 };
 
 /** options_sync() - check everything and fill in @conf. Return: 0, or an exit code (a line was

@@ -2,7 +2,7 @@
 // verify.c - spate verify DIR --to URL [--at V]: compare DIR with a version.
 #include "base/err.h"
 #include "cli/cli.h"
-#include "restore/pull.h"
+#include "daemon/rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,15 +47,23 @@ static void print_text(const struct verify_result *r, const char *dir)
 }
 
 static int run(const struct ws_url *url, const char *dir, uint64_t version,
-	       const struct cli_common *common)
+	       const struct rules_config *conf, const struct cli_common *common)
 {
+	struct verify_rules rules;
 	struct verify_result r;
+	struct rules_walk walk;
 	struct pool *pool;
+	char why[512];
 	int code = cli_pool("verify", url, common, &pool), err;
 
 	if (code)
 		return code;
-	err = verify_run(pool, url->workspace, dir, version, &r);
+	if (rules_walk_start(&walk, conf, dir, &rules, why)) {
+		pool_stop(pool);
+		return cli_fail(EXIT_USAGE, "verify", "%s", why);
+	}
+	err = verify_run(pool, url->workspace, dir, version, &rules, &r);
+	rules_walk_stop(&walk);
 	pool_stop(pool);
 	if (err && err != -SP_EDIFFERS)
 		cli_fail(0, "verify", "%s%s%s", r.why, r.closest[0] ? "; there is " : "",
@@ -72,11 +80,18 @@ int verb_verify(int argc, char **argv)
 {
 	const char *dir, *at = NULL, *to = getenv("SPATE_TO");
 	struct cli_common common;
+	struct rules_config rules = { 0 };
+	struct cli_list exclude = { 0 };
 	uint64_t version = 0;
 	struct ws_url url;
 	const struct cli_opt opts[] = {
 		{ "to", &to, NULL, "URL  workspace to compare with" },
 		{ "at", &at, NULL, "VERSION  which one (the newest)" },
+		{ "exclude", NULL, NULL,
+		  "PATTERN  do not keep what matches, as in .gitignore; may be repeated",
+		  &exclude },
+		{ "gitignore", NULL, &rules.gitignore,
+		  "honour .gitignore files and .git/info/exclude too" },
 		{ NULL, NULL, NULL, NULL },
 	};
 	int code;
@@ -88,5 +103,7 @@ int verb_verify(int argc, char **argv)
 	if (at && cli_number("verify", "at", at, 1, INT64_MAX, &version))
 		return EXIT_USAGE;
 	code = cli_url("verify", to, true, &url);
-	return code ? code : run(&url, dir, version, &common);
+	rules.exclude = exclude.v;
+	rules.n_exclude = exclude.n;
+	return code ? code : run(&url, dir, version, &rules, &common);
 }

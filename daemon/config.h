@@ -12,6 +12,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** struct rules_config - what is not kept, beside what .spateignore files say; texts are borrowed. */
+struct rules_config {
+	const char *const *exclude; /* patterns, the last one that matches decides */
+	size_t n_exclude;
+	bool gitignore; /* .gitignore files and .git/info/exclude count too */
+};
+
 /** struct sync_config - everything a sync needs to know; texts are borrowed for its life. */
 struct sync_config {
 	char root[PATH_MAX];  /* absolute, no symlinks */
@@ -22,6 +29,7 @@ struct sync_config {
 	bool insecure;
 	unsigned jobs; /* connections */
 	enum reader_engine engine;
+	struct rules_config rules;
 	uint64_t quiet_ns;
 	uint64_t max_delay_ns;
 	uint64_t drain_ns;

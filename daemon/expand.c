@@ -112,7 +112,8 @@ static struct dir *expand_dir(struct flight *f, const struct read_item *item)
 	struct dir *d = tree_by_serial(f->sync->tree, fd->serial);
 	char path[PATH_BYTES_MAX + 1];
 
-	if (!d || d->id != fd->id || tree_path(d, path) < 0 || strcmp(path, fd->path))
+	if (!d || fd->ignored || d->id != fd->id || tree_path(d, path) < 0 ||
+	    strcmp(path, fd->path))
 		return NULL;
 	return d;
 }
@@ -361,6 +362,9 @@ static int expand_places(struct flight *f, struct read_item *item, struct dir *d
 	struct dir *here;
 	int err = 0;
 
+	if (item->result == READ_PENDING || item->result == READ_NOROOM ||
+	    item->result == READ_MOVED || item->result == READ_FAILED)
+		return 0; /* nothing is known about the name */
 	if (item->has_known && item->known.type == ENTRY_DIR)
 		err = expand_known_dir(f, item, d);
 	if (!err && item->result == READ_DIR)
@@ -378,6 +382,22 @@ static void expand_look_again(struct sync *s, struct dir *d, uint64_t now)
 		ladder_found_dir(s->ladder, d->parent, d->name, d->name_len, now);
 	else
 		ladder_walk(s->ladder);
+}
+
+/* What is not kept is at the remote what it would be if it were gone. */
+static void expand_ignored(struct flight *f, const struct dir *d, struct read_item *item)
+{
+	switch (item->result) {
+	case READ_PENDING:
+	case READ_GONE:
+	case READ_NOROOM:
+	case READ_MOVED:
+		return;
+	default:
+		if (rules_ignored(&f->sync->rules, d, item->name, item->name_len,
+				  item->result == READ_DIR))
+			item->result = READ_GONE;
+	}
 }
 
 static void expand_item(struct flight *f, struct read_item *item)
@@ -400,6 +420,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 		item->result = READ_FAILED;
 		item->err = -ENAMETOOLONG;
 	}
+	expand_ignored(f, d, item);
 	if (item->result == READ_DIR)
 		ladder_found_dir(s->ladder, d, item->name, item->name_len, now);
 	err = expand_places(f, item, d);
@@ -470,6 +491,11 @@ void expand_flight(struct flight *f)
 	f->index_err = 0;
 	f->serial = ++s->flight_serial;
 	expand_head(f);
+	for (uint32_t i = 0; i < f->job.n_dirs; i++) {
+		const struct dir *d = tree_by_serial(s->tree, f->dirs[i].serial);
+
+		f->dirs[i].ignored = d && rules_ignored_dir(&s->rules, d);
+	}
 	s->hold_oldest = true; /* a directory found here was looked for by somebody's barrier */
 	for (uint32_t i = 0; i < f->job.n_items; i++) {
 		/* A list whose chunks did not arrive is no content. */

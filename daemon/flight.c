@@ -222,7 +222,7 @@ static int flight_add_dir(struct flight *f, uint64_t serial, size_t *paths_used)
 	char path[PATH_BYTES_MAX + 1];
 	int len;
 
-	if (!d || (d->wd < 0 && d->flags & DIR_BLIND))
+	if (!d || (d->wd < 0 && d->flags & DIR_BLIND) || rules_ignored_dir(&f->sync->rules, d))
 		return 0;
 	if (!tree_placed(d) || d->wd < 0 || !d->id)
 		return -EAGAIN;
@@ -241,7 +241,7 @@ static int flight_add_dir(struct flight *f, uint64_t serial, size_t *paths_used)
 	return 1;
 }
 
-static void flight_add_item(struct flight *f, struct record *r, int64_t wall_ns)
+static void flight_add_item(struct flight *f, struct dir *in, struct record *r, int64_t wall_ns)
 {
 	struct flight_dir *d = &f->dirs[f->job.n_dirs - 1];
 	struct read_item *item = &f->job.items[f->job.n_items++];
@@ -257,6 +257,8 @@ static void flight_add_item(struct flight *f, struct record *r, int64_t wall_ns)
 		.read_ns = wall_ns,
 		.user = r,
 	};
+	item->gone = rules_ignored(&f->sync->rules, in, r->name, r->name_len, false) &&
+		     rules_ignored(&f->sync->rules, in, r->name, r->name_len, true);
 	item->has_known = !index_get(ix, d->id, r->name, r->name_len, &item->known);
 	item->quiet = tails_quiet(f->sync->tails, r->dir, r->name, r->name_len);
 	if (!item->has_known || item->known.form != CONTENT_LIST ||
@@ -286,7 +288,7 @@ static void flight_fill(struct flight *f, struct record **records, size_t n, boo
 			known = flight_add_dir(f, serial, &paths_used);
 		}
 		if (known > 0)
-			flight_add_item(f, records[i], wall);
+			flight_add_item(f, tree_by_serial(s->tree, serial), records[i], wall);
 		else if (known < 0)
 			coalesce_back(s->dirty, records[i],
 				      known == -EAGAIN ? clock_ns() + SYNC_MOVED_NS : 0);

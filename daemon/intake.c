@@ -174,7 +174,8 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 		if (i == page->n && !page->last)
 			return;
 		if (i == page->n ||
-		    name_cmp(page->entries[i].name, page->entries[i].name_len, name, (size_t)len)) {
+		    name_cmp(page->entries[i].name, page->entries[i].name_len, name, (size_t)len) ||
+		    page->entries[i].ignored) {
 			/* Without room for all of them the rest comes with another listing. */
 			if (!coalesce_has_room(s->dirty, 1)) {
 				intake_relist(s, dir);
@@ -302,7 +303,17 @@ static void op_skipped(void *ctx, struct dir *dir, int err)
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 }
 
+/* Other rules may hold at its new place. */
+static void op_moved(void *ctx, struct dir *dir)
+{
+	struct sync *s = ctx;
+
+	if (s->rules.budget.lists)
+		ladder_rewalk(s->ladder, dir);
+}
+
 const struct ladder_ops intake_ops = {
+	.moved = op_moved,
 	.dirty = op_dirty,
 	.drop = op_drop,
 	.unwatch = op_unwatch,
@@ -317,6 +328,75 @@ const struct ladder_ops intake_ops = {
 	.hold = op_hold,
 	.release = op_release,
 };
+
+/* --- what is not kept --------------------------------------------------------------------- */
+
+static int intake_open(struct sync *s, struct dir *d);
+
+/* @fd is what @d was when it was opened. */
+static void intake_read_rules(struct sync *s, struct dir *d, int fd)
+{
+	bool known = !(d->flags & DIR_LISTING) || !list_empty(&d->children);
+
+	/* What is known was looked at under other rules. */
+	if (rules_read(&s->rules, fd, d->name, &d->rules) && known)
+		ladder_rewalk(s->ladder, d);
+}
+
+void intake_rules_again(struct sync *s)
+{
+	if (rules_load(&s->rules))
+		ladder_walk(s->ladder);
+}
+
+/* At once, so that what comes behind it in the ring is judged by what it says now. */
+static void intake_rule_file(struct sync *s, struct dir *d)
+{
+	struct path_ident ident;
+	int fd = intake_open(s, d);
+	bool there = fd >= 0 && !path_ident_of(fd, &ident) && path_ident_same(&ident, &d->ident);
+
+	/* If it is not there (any more), a visit will find it and read them. */
+	if (!there || rules_read(&s->rules, fd, d->name, &d->rules))
+		ladder_rewalk(s->ladder, d);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Return: whether the event is of a name that is not kept. */
+static bool intake_ignores(struct sync *s, const struct event *ev)
+{
+	struct dir *d = ev->name_len ? tree_by_wd(s->tree, ev->wd) : NULL;
+	enum rules_file file;
+
+	if (!d || !tree_placed(d))
+		return false;
+	file = rules_file(&s->rules, d, ev->name, ev->name_len);
+	/* One that is being written has no rules yet: the end of the writing counts. */
+	if (file == RULES_OF_DIR && ev->mask & ~(uint32_t)IN_MODIFY)
+		intake_rule_file(s, d);
+	else if (file == RULES_OF_ROOT && ev->mask & ~(uint32_t)IN_MODIFY)
+		intake_rules_again(s);
+	return rules_ignored(&s->rules, d, ev->name, ev->name_len, ev->mask & IN_ISDIR);
+}
+
+/* Of the names in a page. Said once: rules that leave nothing are rarely meant. */
+static void intake_mark_ignored(struct sync *s, struct scan_page *page)
+{
+	const struct dir *d = tree_by_serial(s->tree, page->serial);
+
+	if (!d || !s->rules.budget.lists)
+		return;
+	for (uint32_t i = 0; i < page->n; i++) {
+		struct scan_entry *e = &page->entries[i];
+
+		e->ignored = rules_ignored(&s->rules, d, e->name, e->name_len, S_ISDIR(e->st.mode));
+		if (e->ignored)
+			skips_del(s->skips, d->serial, e->name, e->name_len);
+	}
+	if (!d->parent)
+		rules_root_page(&s->rules, page);
+}
 
 /* --- events ------------------------------------------------------------------------------ */
 
@@ -363,7 +443,7 @@ void intake_events(struct sync *s)
 			s->cause = intake_cause(ev.mask);
 			s->events[(unsigned)ev.wd % SYNC_LAST_EVENTS] =
 				(struct last_event){ .wd = ev.wd, .mask = ev.mask, .at_ns = start };
-			if (!intake_mark(s, &ev))
+			if (!intake_mark(s, &ev) && !intake_ignores(s, &ev))
 				ladder_event(s->ladder, &ev, start);
 			s->cause = CAUSE_OTHER;
 			taken += (size_t)len;
@@ -412,6 +492,7 @@ void intake_pages(struct sync *s)
 		if (page->last && !page->err)
 			skips_del(s->skips, page->serial, "", 0);
 		s->cause = CAUSE_LISTING;
+		intake_mark_ignored(s, page);
 		intake_page(s, page, start);
 		s->cause = CAUSE_OTHER;
 		scan_page_free(s->scan, page);
@@ -520,8 +601,14 @@ static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 {
 	struct ladder_visit what;
 	struct path_ident ident;
-	int wd, err, fd = intake_open(s, d);
+	struct dir *there;
+	int wd, err, fd;
 
+	if (rules_ignored_dir(&s->rules, d)) {
+		ladder_visit_failed(s->ladder, d, -ENOENT, now);
+		return;
+	}
+	fd = intake_open(s, d);
 	if (fd == -SP_EMOVED) {
 		ladder_visit_astray(s->ladder, d);
 		return;
@@ -547,6 +634,9 @@ static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 	}
 	(void)FAULT(dir_watched);
 	what = ladder_visited(s->ladder, d, wd, &ident, now);
+	there = tree_by_wd(s->tree, wd);
+	if (there && tree_placed(there))
+		intake_read_rules(s, there, fd);
 	if (!what.list) {
 		close(fd);
 		return;

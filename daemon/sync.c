@@ -598,6 +598,8 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 		err = sync_open_index(s, why);
 	if (!err)
 		err = sync_open_cookies(s) ? fail(why, -errno, "state directory") : 0;
+	if (!err)
+		err = rules_start(&s->rules, &s->conf.rules, s->conf.root, why);
 	if (!err && !conf->once)
 		err = sync_start_watch(s, why);
 	if (!err)
@@ -630,6 +632,7 @@ void sync_nudge(struct sync *s)
 void sync_reload(struct sync *s)
 {
 	pool_reload(s->pool);
+	intake_rules_again(s);
 	sync_nudge(s);
 }
 
@@ -652,6 +655,7 @@ void sync_stop(struct sync *s)
 	request_free(&s->state_request);
 	coalesce_free(s->dirty);
 	tree_free(s->tree);
+	rules_stop(&s->rules);
 	skips_free(s->skips);
 	tails_free(s->tails);
 	if (s->remote)

@@ -96,7 +96,7 @@ json_t *sync_explain(struct sync *s, const char *path, size_t len);
 
 /** sync_nudge() - try the remote now instead of at the next retry. */
 void sync_nudge(struct sync *s);
-/** sync_reload() - read the credentials again. */
+/** sync_reload() - read the credentials and .git/info/exclude again. */
 void sync_reload(struct sync *s);
 /** sync_stop() - stop all stages, close the index (cleanly). NULL is fine. */
 void sync_stop(struct sync *s);

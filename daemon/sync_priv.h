@@ -21,6 +21,7 @@
 #include "base/ring.h"
 #include "base/thread.h"
 #include "daemon/ground.h"
+#include "daemon/rules.h"
 #include "daemon/skips.h"
 #include "daemon/sync.h"
 #include "daemon/tails.h"
@@ -67,6 +68,7 @@ enum flight_state { FLIGHT_FREE, FLIGHT_READING, FLIGHT_READ, FLIGHT_SENDING };
 struct flight_dir {
 	uint64_t serial, id;
 	const char *path;
+	bool ignored; /* when its changes were made: nothing in it is kept */
 };
 
 /** struct flight - one cycle between the dirty set and its acknowledgement. */
@@ -155,6 +157,7 @@ struct sync {
 	struct tree *tree;
 	struct ladder *ladder;
 	struct scan *scan;
+	struct rules rules; /* what is not kept */
 	int next_wd;   /* next stand-in */
 	int parent_fd; /* of the visit under way, with what it was opened for; -1: none */
 	uint64_t parent_serial;
@@ -232,6 +235,7 @@ void intake_visits(struct sync *s);
 /** intake_reason() - @err at @path (relative; "" the root) for people; of what may not be read the owner's
  * UID is named. Return: @out. */
 const char *intake_reason(const struct sync *s, const char *path, int err, char *out, size_t size);
+void intake_rules_again(struct sync *s);
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch);
 
 /* marked.c */

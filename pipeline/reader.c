@@ -200,7 +200,7 @@ static void read_one(struct worker *w, struct read_item *it, bool last)
 
 static void clear_item(struct read_item *it)
 {
-	it->result = READ_PENDING;
+	it->result = it->gone ? READ_GONE : READ_PENDING;
 	it->err = 0;
 	it->unstable = false;
 	it->form = CONTENT_NONE;
@@ -265,6 +265,8 @@ static unsigned fill_slots(struct worker *w, struct read_item *items, uint32_t n
 		struct read_item *it = &items[i];
 		int err;
 
+		if (it->result != READ_PENDING)
+			continue;
 		if (reader_no_room(w, it)) {
 			it->result = READ_NOROOM;
 			continue;

@@ -59,6 +59,7 @@ struct read_item {
 	uint32_t dir; /* index into the job's dirs; items of one directory are adjacent */
 	uint8_t name_len;
 	bool has_known;
+	bool gone;                     /* not kept, whatever it is: READ_GONE without a look */
 	bool resend;                   /* the hub lacks the content: send it though it is known */
 	const char *name;              /* NUL-terminated */
 	struct index_row known;        /* valid with @has_known */

@@ -61,10 +61,22 @@ struct verify_result {
 };
 #define VERIFY_LIST_MAX 1000u
 
+/** struct verify_rules - what is not kept, asked in path order on the way down and up. */
+struct verify_rules {
+	/** enter() - the directory @path, open as @fd: "" first. Return: 0 or -ENOMEM. */
+	int (*enter)(void *ctx, int fd, const char *path, size_t len);
+	void (*leave)(void *ctx);
+	/** ignored() - a path in the directory entered last. */
+	bool (*ignored)(void *ctx, const char *path, size_t len, bool is_dir);
+	void *ctx;
+};
+
 /** verify_run() - compare paths, types, bytes, modes, link targets, mtimes (not of directories).
- * @what is missing, extra, type, mode, mtime, content, target; what cannot be read has a "reason".
+ * @what is missing, extra, type, mode, mtime, content, target, ignored (the version holds what is not
+ * kept); what cannot be read has a "reason".
+ * @rules: local paths they ignore are not extra. NULL: there are none
  * Return: 0 equal, -SP_EDIFFERS, or an error. */
 int verify_run(struct pool *pool, const char *workspace, const char *dir, uint64_t version,
-	       struct verify_result *ret);
+	       const struct verify_rules *rules, struct verify_result *ret);
 
 #endif

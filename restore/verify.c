@@ -30,6 +30,7 @@ struct vlevel {
 
 struct verify {
 	struct verify_result *ret;
+	const struct verify_rules *rules; /* or NULL */
 	struct local local;
 	int root, dirfd; /* @dirfd: of the topmost level, or -1 */
 	struct vlevel *levels;
@@ -95,7 +96,10 @@ static int push(struct verify *v, size_t len)
 	*top(v) = (struct vlevel){ .len = len };
 	err = dir_fd(v);
 	err = err < 0 ? err : local_names(err, &names);
+	if (!err && v->rules)
+		err = v->rules->enter(v->rules->ctx, v->dirfd, v->path, len);
 	if (err) {
+		names_free(&names);
 		v->n--;
 		forget_dir(v);
 		return err;
@@ -109,7 +113,15 @@ static void extra(struct verify *v, const char *name)
 	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
 	size_t len = top(v)->len;
 	int n = snprintf(path, sizeof(path), "%.*s%s%s", (int)len, v->path, len ? "/" : "", name);
+	struct stat st;
 
+	if (v->rules && dir_fd(v) >= 0) {
+		bool is_dir = !fstatat(v->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) &&
+			      S_ISDIR(st.st_mode);
+
+		if (v->rules->ignored(v->rules->ctx, path, (size_t)n, is_dir))
+			return;
+	}
 	differ(v, path, (size_t)n, "extra", NULL);
 }
 
@@ -132,6 +144,8 @@ static void pop(struct verify *v, bool look)
 		step_to(v, NULL);
 	names_free(&top(v)->names);
 	forget_dir(v);
+	if (v->rules)
+		v->rules->leave(v->rules->ctx);
 	v->n--;
 }
 
@@ -224,6 +238,14 @@ static int compare(struct verify *v, const struct entry *e, const char *name)
 	int fd = step_to(v, name) ? dir_fd(v) : -ENOENT;
 	struct stat st;
 
+	if (v->rules &&
+	    v->rules->ignored(v->rules->ctx, e->path, e->path_len, e->type == ENTRY_DIR)) {
+		differ(v, e->path, e->path_len, "ignored", NULL);
+		if (e->type == ENTRY_DIR)
+			skip_below(v, e, false);
+		return 0;
+	}
+
 	if (fd < 0 || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW)) {
 		differ(v, e->path, e->path_len, "missing", NULL);
 		if (e->type == ENTRY_DIR)
@@ -309,7 +331,7 @@ static int run(struct verify *v, struct pool *pool, const char *workspace, const
 }
 
 int verify_run(struct pool *pool, const char *workspace, const char *dir, uint64_t version,
-	       struct verify_result *ret)
+	       const struct verify_rules *rules, struct verify_result *ret)
 {
 	struct verify *v = calloc(1, sizeof(*v));
 	int err = -ENOMEM;
@@ -318,6 +340,7 @@ int verify_run(struct pool *pool, const char *workspace, const char *dir, uint64
 	ret->differ = json_array();
 	if (v && ret->differ) {
 		v->ret = ret;
+		v->rules = rules;
 		v->root = v->dirfd = -1;
 		err = run(v, pool, workspace, dir, version);
 		local_close(&v->local);

@@ -417,6 +417,8 @@ static bool move_to(struct ladder *l, struct dir *x, struct dir *parent, const c
 	}
 	now_seen(x);
 	l->stats.moves++;
+	if (l->ops->moved)
+		l->ops->moved(l->ctx, x);
 	if (was_lost || x->flags & DIR_OWED) { /* visits below it were given up */
 		l->ops->hold(l->ctx, epoch);
 		visit_want(l, x, DIR_TO_LIST | DIR_RECURSE, epoch);
@@ -979,7 +981,8 @@ void ladder_listed(struct ladder *l, const struct scan_page *page, uint64_t now_
 		listing_failed(l, d, page->err);
 	} else {
 		for (uint32_t i = 0; i < page->n; i++)
-			listed_entry(l, d, &page->entries[i]);
+			if (!page->entries[i].ignored)
+				listed_entry(l, d, &page->entries[i]);
 		l->ops->absent(l->ctx, d, page->after, page->after_len, page, d->list_epoch);
 		if (page->last) {
 			listed_unseen(l, d);

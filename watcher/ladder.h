@@ -75,6 +75,8 @@ struct ladder_ops {
 	uint64_t (*id)(void *ctx, struct dir *dir);
 	/** known() - whether the remote holds anything in this directory: else no stat is needed. */
 	bool (*known)(void *ctx, struct dir *dir);
+	/** moved() - @dir has another place, with what is below it. May be NULL. */
+	void (*moved)(void *ctx, struct dir *dir);
 	/** cookie() - a file of the state directory made an event: every event before it was seen. */
 	void (*cookie)(void *ctx, const char *name, size_t len);
 	/** root_lost() - the root itself was moved, removed or unmounted. */

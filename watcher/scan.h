@@ -35,6 +35,7 @@ struct scan_entry {
 	struct scan_stat st; /* only .mode's type bits without want_stat */
 	int err;             /* of the stat; -ENOENT: vanished meanwhile */
 	uint8_t name_len;
+	bool ignored;     /* for whoever takes the page: as if it were not there */
 	const char *name; /* in the page's memory */
 };
 

@@ -38,6 +38,7 @@ static void dir_free(struct dir *d)
 {
 	if (!d)
 		return;
+	ignore_free(d->rules);
 	free(d->name);
 	free(d);
 }

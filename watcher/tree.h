@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/path.h"
+#include "watcher/ignore.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,6 +57,7 @@ struct dir {
 	struct path_ident ident;
 	char *name; /* NUL-terminated; in limbo: the last one it had */
 	uint8_t name_len;
+	struct ignore *rules; /* what its rule files say, or NULL; freed with the node */
 	/* --- ladder --- */
 	uint32_t flags;
 	uint32_t list_flags;  /* what the listing under way was asked for */

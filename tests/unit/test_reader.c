@@ -459,6 +459,27 @@ Test(reader, W11_only_regular_files_are_ever_opened)
 	}
 }
 
+Test(reader, W13_what_is_not_kept_is_gone_without_a_look)
+{
+	for_each_engine(e) {
+		struct rig *g = rig_new(e, NULL);
+		const char *files[] = { "gone", "large", "read" };
+
+		add_dir(g, "");
+		for (unsigned i = 0; i < 3; i++) {
+			put_file(g, files[i], i == 1 ? 2 * MIB : 4096, i);
+			add(g, 0, files[i])->gone = i < 2;
+		}
+		go(g);
+		cr_expect_eq(g->items[0].result, READ_GONE);
+		cr_expect_eq(g->items[1].result, READ_GONE);
+		cr_expect_eq(g->items[2].result, READ_FILE);
+		cr_expect_eq(reader_stats(g->reader)->opened, 1);
+		cr_expect_eq(g->n_sent, 0);
+		rig_free(g, true);
+	}
+}
+
 /* --- what is known ---------------------------------------------------------------------- */
 
 Test(reader, W4_known_content_appends_nothing_and_resend_sends_it)
