@@ -64,7 +64,6 @@ def W7_an_overflow_is_counted_and_only_what_changed_is_sent():
         # What the events that the kernel did keep named may be read for them and once more for the walk.
         check(after["files_read"] <= changed + after["events"], f"{changed} files changed, read: {after}")
         check(counters(w)["conflicts"] == 0, "false conflicts")
-        check("overflow" in open(w.log).read(), "the log does not say that it happened")
 
 
 def W7_overflows_share_walks_and_commits_go_on():
