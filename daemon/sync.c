@@ -309,6 +309,12 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	return 0;
 }
 
+/* A whole reply that makes no sense left no error text. */
+static const char *sync_state_why(const struct sync *s, int err)
+{
+	return s->state_request.error[0] ? s->state_request.error : err_str(err);
+}
+
 static void sync_remote_state(struct sync *s)
 {
 	struct remote_state state;
@@ -337,10 +343,10 @@ static void sync_remote_state(struct sync *s)
 	} else if (!err) {
 		s->last_error[0] = '\0';
 	} else if (s->conf.once) {
-		sync_trouble(s, err, "%s", s->state_request.error);
+		sync_trouble(s, err, "%s", sync_state_why(s, err));
 		s->fatal = err;
 	} else if (err != -ECANCELED) {
-		sync_trouble(s, err, "%s", s->state_request.error);
+		sync_trouble(s, err, "%s", sync_state_why(s, err));
 		s->quiet_until_ns = clock_ns() + SYNC_RETRY_NS;
 	}
 	request_free(&s->state_request);
