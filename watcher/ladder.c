@@ -650,6 +650,13 @@ void ladder_look(struct ladder *l, struct dir *d, uint32_t why)
 
 /* --- visits ------------------------------------------------------------------------------ */
 
+/* What has no path now is looked at when any of those above it gets a place again. */
+static void owe(struct dir *d)
+{
+	for (; d; d = d->parent)
+		d->flags |= DIR_TO_LIST | DIR_RECURSE;
+}
+
 struct dir *ladder_next_visit(struct ladder *l)
 {
 	struct list *n;
@@ -660,6 +667,7 @@ struct dir *ladder_next_visit(struct ladder *l)
 		if (tree_placed(d))
 			return d;
 		/* Below a node in limbo: there is no path to it; a listing will meet it again. */
+		owe(d);
 		l->ops->release(l->ctx, visit_unwant(l, d));
 	}
 	walk_next(l);
@@ -976,6 +984,7 @@ void ladder_listed(struct ladder *l, const struct scan_page *page, uint64_t now_
 	if (!d)
 		return;
 	if (!tree_placed(d)) {
+		owe(d);
 		listing_cancel(l, d);
 	} else if (page->err) {
 		listing_failed(l, d, page->err);

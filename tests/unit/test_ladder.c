@@ -449,9 +449,8 @@ static bool remote_empty(uint64_t id)
 /* One net move: to where its node is. What is in the way there leaves as well. */
 static bool remote_move(struct known *k, const struct dir *d)
 {
-	uint64_t id = k->child, to = d->parent->id, from = k->in;
+	uint64_t id = k->child, to = d->parent->id;
 	struct known *there;
-	char was = k->name;
 	bool anchored;
 
 	if (!to)
@@ -462,12 +461,8 @@ static bool remote_move(struct known *k, const struct dir *d)
 	anchored = remote_anchor(d->parent);
 	if (anchored)
 		there = remote_row(to, d->name[0]);
-	if (!anchored || (there && there->dir && !remote_leave(there))) {
-		k = remote_dir(id);
-		k->in = from;
-		k->name = was;
+	if (!anchored || (there && there->dir && !remote_leave(there)))
 		return false;
-	}
 	there = remote_row(to, d->name[0]);
 	if (there)
 		remote_drop(there);
@@ -610,12 +605,19 @@ static bool upload_one(size_t i)
 
 static bool upload(size_t i)
 {
+	static struct known before[PATHS];
+	size_t n = m.n_remote;
 	bool done;
 
+	memcpy(before, m.remote, n * sizeof(before[0]));
 	m.uploading = true;
 	m.upload_epoch = m.dirty[i].epoch;
 	done = upload_one(i);
 	m.uploading = false;
+	if (!done) { /* a commit is all or nothing */
+		memcpy(m.remote, before, n * sizeof(before[0]));
+		m.n_remote = n;
+	}
 	return done;
 }
 
@@ -1180,6 +1182,13 @@ static void expect_exact(void)
 	cr_assert_not(ladder_busy(m.ladder));
 	cr_assert_not(ladder_walking(m.ladder));
 	expect_watched(ROOT, "");
+	for (uint64_t i = 1; tree_count(m.tree) != dirs && i < 1000; i++) {
+		const struct dir *d = tree_by_serial(m.tree, i);
+		char path[PATH_BYTES_MAX + 1] = "?";
+
+		if (d && tree_path(d, path) != -EAGAIN)
+			trace("node %llu, wd %d, %s", (unsigned long long)i, d->wd, path);
+	}
 	cr_assert_eq(tree_count(m.tree), dirs, "nodes without a directory");
 	expect_remote_is_tree();
 }
