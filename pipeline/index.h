@@ -22,13 +22,17 @@
 #define INDEX_ROOT_ID 1u
 /* A row's flag: sent, the answer not seen; the remote may hold it. */
 #define INDEX_UNCONFIRMED 0x80u
+/* A row's flag: the path is gone here, and its deletion waits for somebody to confirm it. */
+#define INDEX_HELD 0x40u
+/* A row's flag: known from the remote's manifest only, nobody has compared the path here with it. */
+#define INDEX_FOREIGN 0x20u
 #define INDEX_MAP_BYTES (16ull << 30) /* address space, not memory */
 
 /** struct index_row - the acknowledged state of one path, and the stat it was read with. */
 struct index_row {
 	uint8_t type;  /* enum entry_type */
 	uint8_t form;  /* enum content_form */
-	uint8_t flags; /* ENTRY_UNSTABLE, INDEX_UNCONFIRMED */
+	uint8_t flags; /* ENTRY_UNSTABLE, INDEX_* */
 	uint32_t mode; /* 07777 */
 	uint64_t size;
 	int64_t mtime_ns;
@@ -60,6 +64,7 @@ struct index_meta {
 	uint64_t version;             /* newest version this client made or saw acknowledged */
 	uint64_t seen;                /* version whose whole manifest this client knows; 0: none */
 	struct path_ident root;       /* the tree it was made of; ino 0: not yet known */
+	uint64_t held, foreign;       /* rows with INDEX_HELD, INDEX_FOREIGN */
 	uint8_t writer[WRITER_BYTES]; /* random, made once */
 };
 
@@ -94,8 +99,8 @@ int index_set_root(struct index *ix, const struct path_ident *root);
  * reused. */
 int index_clear(struct index *ix);
 
-/** index_doubt() - each row becomes "the remote may hold something there", workspace id and version are
- * forgotten; in its own transaction. */
+/** index_doubt() - each row becomes "the remote may hold something there" (INDEX_HELD and INDEX_FOREIGN
+ * stay), workspace id and version are forgotten; in its own transaction. */
 int index_doubt(struct index *ix);
 
 /** index_get() - Return: 0, -ENOENT, -SP_EINTEGRITY (checksum: treat as absent). */
@@ -150,6 +155,10 @@ int index_put(struct index *ix, uint64_t dir, const char *name, size_t len,
 	      const struct index_row *row, const void *list, size_t list_len);
 int index_del(struct index *ix, uint64_t dir, const char *name, size_t len);
 int index_commit(struct index *ix);
+/** index_flag() - set and clear flags of a row, if there is one; its list stays. In the open
+ * transaction. Return: 0, or as index_put(). */
+int index_flag(struct index *ix, uint64_t dir, const char *name, size_t len, uint8_t set,
+	       uint8_t clear);
 void index_abort(struct index *ix);
 
 /** index_count() - rows. */

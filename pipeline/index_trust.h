@@ -61,6 +61,7 @@ struct disk_meta {
 	uint64_t next_dir;
 	uint64_t seen;
 	struct path_ident root;
+	uint64_t held, foreign;
 	uint32_t sum;
 } __attribute__((packed));
 

@@ -145,9 +145,17 @@ static int append(struct worker *w, struct read_item *it, const void *data, uint
 
 static bool same_blob(const struct read_item *it)
 {
-	return it->has_known && !it->resend && it->known.type == ENTRY_FILE &&
-	       it->known.form == CONTENT_BLOB && it->known.size == it->size &&
-	       xxh_same(it->known.xxh, it->xxh);
+	return it->has_known && !it->resend && !(it->known.flags & INDEX_FOREIGN) &&
+	       it->known.type == ENTRY_FILE && it->known.form == CONTENT_BLOB &&
+	       it->known.size == it->size && xxh_same(it->known.xxh, it->xxh);
+}
+
+/* A row that came with a manifest has no XXH3. */
+static bool same_foreign(const struct read_item *it, enum content_form form)
+{
+	return it->has_known && !it->resend && it->known.flags & INDEX_FOREIGN &&
+	       it->known.type == ENTRY_FILE && it->known.form == form &&
+	       it->known.size == it->size && sha_same(&it->known.hash, &it->hash);
 }
 
 /* A file of at most BLOB_SMALL_MAX bytes was read. Return: 0 with a result, or -errno. */
@@ -172,6 +180,10 @@ static int finish_blob(struct worker *w, struct read_item *it, const void *data,
 		return 0;
 	}
 	digest_sha(w->digester, data, len, &it->hash);
+	if (same_foreign(it, CONTENT_BLOB)) {
+		it->result = READ_SAME;
+		return 0;
+	}
 	return append(w, it, data, len);
 }
 
@@ -284,6 +296,46 @@ static int finish_list(struct worker *w, struct read_item *it, const void *list)
 	return append(w, it, list, (uint32_t)len);
 }
 
+/*
+ * Of content that is known from a manifest only its list's hash is: before anything is sent ahead the
+ * file is read once to see whether it cuts into the same list.
+ * Return: 1 the same, with a result; 0; -errno.
+ */
+static int read_foreign(struct worker *w, struct read_item *it, int fd)
+{
+	void *list __cleanup_free = malloc(list_bytes(it->st.size));
+	struct scan_stat after = { 0 };
+	struct sha hash;
+
+	if (!list)
+		return -ENOMEM;
+	memcpy(list, LIST_MAGIC, LIST_HEAD);
+	for (uint64_t at = 0; at < it->st.size; at += CHUNK_BYTES) {
+		uint32_t len = (uint32_t)MIN(it->st.size - at, CHUNK_BYTES);
+		ssize_t got = io_pread_full(fd, w->big, len, (off_t)at);
+
+		if (got < 0)
+			return (int)got;
+		if (got != (ssize_t)len)
+			return 0;
+		digest_sha(w->digester, w->big, len, &hash);
+		list_put_item((char *)list + LIST_HEAD + at / CHUNK_BYTES * LIST_ITEM, &hash, len);
+	}
+	it->form = CONTENT_LIST;
+	it->size = it->st.size;
+	digest_sha(w->digester, list, list_bytes(it->size), &it->hash);
+	if (!same_foreign(it, CONTENT_LIST) || stat_fd(fd, &after) || stat_moved(&it->st, &after))
+		return 0;
+	count(&w->r->stats.files_read, 1);
+	count(&w->r->stats.bytes_read, it->size);
+	it->known_list_len = list_bytes(it->size);
+	free(it->known_list);
+	it->known_list = list;
+	list = NULL;
+	it->result = READ_SAME;
+	return 1;
+}
+
 /* Streams a file of any size; one that moves meanwhile is taken as it came. */
 static int read_large(struct worker *w, struct read_item *it, int fd)
 {
@@ -297,6 +349,13 @@ static int read_large(struct worker *w, struct read_item *it, int fd)
 	if (no_room(w, it)) {
 		it->result = READ_NOROOM;
 		return 0;
+	}
+	if (it->has_known && it->known.flags & INDEX_FOREIGN && it->known.form == CONTENT_LIST &&
+	    it->known.size == it->st.size) {
+		int same = read_foreign(w, it, fd);
+
+		if (same)
+			return same > 0 ? 0 : same;
 	}
 	list = malloc(list_bytes(it->st.size));
 	if (!list)

@@ -381,3 +381,31 @@ Test(plan, W11_types_of_modes)
 	cr_assert_eq(plan_type(S_IFCHR), ENTRY_NONE);
 	cr_assert_eq(plan_type(0), ENTRY_NONE);
 }
+
+Test(plan, K5_what_came_with_a_manifest_or_was_held_is_looked_at_and_then_only_remembered)
+{
+	static const enum read_result results[] = { READ_SAME, READ_DIR, READ_SYMLINK };
+	static const enum entry_type types[] = { ENTRY_FILE, ENTRY_DIR, ENTRY_SYMLINK };
+
+	for (size_t i = 0; i < 6; i++) {
+		struct read_item item = item_of(results[i % 3], types[i % 3]);
+		struct plan plan;
+
+		item.known.flags = i < 3 ? INDEX_FOREIGN : INDEX_HELD;
+		cr_expect(plan_differs(&item.known, &item.st));
+		plan = plan_of(item);
+		cr_expect_eq(plan.kind, PLAN_TOUCH, "%zu: %d", i, plan.kind);
+		cr_expect_eq(plan.row.flags, 0);
+		cr_expect_eq(plan.row.rev, REV);
+	}
+}
+
+Test(plan, K5_a_file_that_came_with_a_manifest_learns_its_xxh3)
+{
+	struct read_item item = item_of(READ_SAME, ENTRY_FILE);
+
+	item.known.flags = INDEX_FOREIGN;
+	item.known.xxh = (struct xxh){ 0 };
+	item.xxh = (struct xxh){ 5, 6 };
+	cr_expect(xxh_same(plan_of(item).row.xxh, item.xxh));
+}
