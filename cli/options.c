@@ -73,6 +73,13 @@ static int option_numbers(const char *verb, const struct sync_texts *t, struct s
 	if (!ret)
 		ret = option_size(verb, "memory", t->memory, 32 << 20, 4ull << 30,
 				  &conf->memory_bytes);
+	if (!ret && t->max_delete) {
+		ret = cli_number(verb, "max-delete", t->max_delete, 0, UINT32_MAX,
+				 &conf->max_delete.max) ?
+			      EXIT_USAGE :
+			      0;
+		conf->max_delete.set = true;
+	}
 	if (!ret && conf->max_delay_ns < conf->quiet_ns)
 		ret = cli_fail(EXIT_USAGE, verb, "--max-delay must not be shorter than --quiet");
 	return ret;

@@ -10,7 +10,8 @@
 
 /** struct sync_texts - what the user wrote; NULL where nothing. */
 struct sync_texts {
-	const char *to, *io, *quiet, *max_delay, *drain, *batch_files, *batch_bytes, *memory;
+	const char *to, *io, *quiet, *max_delay, *drain, *batch_files, *batch_bytes, *memory,
+		*max_delete;
 	bool allow_home, create;
 };
 

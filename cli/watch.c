@@ -23,6 +23,9 @@ int verb_watch(int argc, char **argv)
 		{ "batch-files", &t.batch_files, NULL, "N  most files in a cycle (4096)" },
 		{ "batch-bytes", &t.batch_bytes, NULL, "SIZE  most bytes in a cycle (8M)" },
 		{ "memory", &t.memory, NULL, "SIZE  budget of the dirty set and the tree (64M)" },
+		{ "max-delete", &t.max_delete, NULL,
+		  "N  hold deletions found at the start beyond N (1000 and half of what is "
+		  "known)" },
 		{ "drain", &t.drain, NULL, "S  time to finish after SIGTERM (8)" },
 		{ "allow-home", NULL, &t.allow_home, "DIR may be the home directory" },
 		{ "create", NULL, &t.create, "create the workspace if it does not exist" },

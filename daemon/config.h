@@ -5,6 +5,7 @@
 #ifndef SPATE_DAEMON_CONFIG_H
 #define SPATE_DAEMON_CONFIG_H
 
+#include "daemon/guard.h"
 #include "pipeline/reader.h"
 #include "proto/url.h"
 
@@ -32,6 +33,7 @@ struct sync_config {
 	bool embedded;       /* the hub is in this process, its data in the state directory */
 	bool overwrite;      /* push: on top of what another writer changed */
 	bool once;           /* push: walk, send, end; no watching */
+	struct guard_rule max_delete;
 };
 
 /** sync_config_init() - the defaults of the interface. */

@@ -404,6 +404,10 @@ static void expand_item(struct flight *f, struct read_item *item)
 	plan_item(item, &plan);
 	if (item->displaced && (plan.kind == PLAN_TOUCH || plan.kind == PLAN_NOTHING))
 		plan_again(item, &plan);
+	if (hold_item(f, item, &plan, at.path)) {
+		flight_item_done(f, item);
+		return;
+	}
 	if (item->result == READ_SPECIAL)
 		expand_skip(f, item, &at);
 	else if (plan.kind != PLAN_AGAIN && plan.kind != PLAN_SKIP)

@@ -146,14 +146,17 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 	uint32_t i = 0;
 	int len;
 
+	if (!dir->parent && !after_len)
+		s->hold.root_empty = page->last && !page->n;
 	while ((len = index_next(s->index, dir->id, after, after_len, name, &row)) >= 0) {
 		while (i < page->n && name_cmp(page->entries[i].name, page->entries[i].name_len,
 					       name, (size_t)len) < 0)
 			i++;
 		if (i == page->n && !page->last)
 			return;
-		if (i == page->n ||
-		    name_cmp(page->entries[i].name, page->entries[i].name_len, name, (size_t)len)) {
+		if ((i == page->n || name_cmp(page->entries[i].name, page->entries[i].name_len,
+					      name, (size_t)len)) &&
+		    !hold_absent(s, dir, name, (size_t)len, &row)) {
 			/* Without room for all of them the rest comes with another listing. */
 			if (!coalesce_has_room(s->dirty, 1)) {
 				intake_relist(s, dir);
@@ -237,11 +240,11 @@ static void op_root_lost(void *ctx, const char *why)
 
 	if (s->held)
 		return;
-	s->held = true;
+	hold_root_lost(s);
 	sync_trouble(s, -SP_EMOVED,
-		     "%s was %s: nothing is sent or deleted any more; "
-		     "restart spate when it is back",
-		     s->conf.root, why);
+		     "%s was %s: nothing is sent or deleted until it is back; if what is there "
+		     "now is to be kept in step: spate confirm %s",
+		     s->conf.root, why, s->conf.root);
 }
 
 /* A directory that cannot be looked into is named by its own serial and no name. */
@@ -428,10 +431,12 @@ static int intake_open(struct sync *s, struct dir *d)
 }
 
 /* Return: whether this is not the root that was there at the first visit. */
-static bool intake_other_root(struct sync *s, const struct path_ident *ident)
+static bool intake_other_root(struct sync *s, int fd, const struct path_ident *ident)
 {
-	if (!s->root_known)
+	if (!s->root_known) {
 		s->root = *ident;
+		hold_root(s, fd);
+	}
 	s->root_known = true;
 	return !path_ident_same(&s->root, ident);
 }
@@ -453,7 +458,7 @@ static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 		return;
 	}
 	err = path_ident_of(fd, &ident);
-	if (!err && !d->parent && intake_other_root(s, &ident)) {
+	if (!err && !d->parent && intake_other_root(s, fd, &ident)) {
 		op_root_lost(s, "replaced by another directory");
 		err = -ENOENT;
 	}

@@ -19,6 +19,8 @@ enum skip_kind {
 	SKIP_UNREADABLE, /* the remote keeps its previous version; tried again */
 	SKIP_REFUSED,    /* the hub would not take it; tried again */
 	SKIP_UNSTABLE,   /* sent, but it moved under the reader's hand */
+	SKIP_HELD,       /* gone here; the deletion waits */
+	SKIP_UNCLAIMED,  /* at the remote only */
 	SKIP_KINDS
 };
 

@@ -45,6 +45,7 @@ int sync_step(struct sync *s, int timeout_ms)
 	sync_urgency(s);
 	flight_begin(s); /* dirty paths → batch → reader */
 	sync_milestones(s);
+	hold_work(s); /* deletions that wait, a root that is lost */
 	sync_timers(s);
 	intake_visits(s); /* directories found by all of the above: open, watch, list */
 	return s->fatal;
@@ -74,7 +75,7 @@ static uint64_t sync_due(struct sync *s, uint64_t now)
 		due = sooner(due, ladder_expire(s->ladder, now));
 	due = sooner(due, s->retry_at_ns);
 	due = sooner(due, s->poll_at_ns);
-	return due;
+	return sooner(due, hold_due(s));
 }
 
 /* Pages that cannot be merged yet must not keep us awake. */
@@ -224,10 +225,20 @@ void sync_ask_again(struct sync *s)
 	s->remote_known = s->uid_known = false;
 }
 
+void sync_wait_anew(struct sync *s)
+{
+	unsigned epoch = barrier_close(&s->barrier);
+
+	if (s->first_known)
+		s->first_epoch = epoch;
+	for (size_t i = 0; i < SYNC_COOKIES; i++)
+		if (s->cookies[i].number && s->cookies[i].seen)
+			s->cookies[i].epoch = epoch;
+}
+
 /* The index is about another workspace, or a hub that lost versions: it says nothing then. */
 static int sync_distrust(struct sync *s, const char *why)
 {
-	unsigned epoch;
 	int err = index_doubt(s->index);
 
 	if (err)
@@ -236,13 +247,7 @@ static int sync_distrust(struct sync *s, const char *why)
 	s->version = 0;
 	s->totals.existing = 0;
 	ladder_walk(s->ladder);
-	/* What waited for less waits for this walk now. */
-	epoch = barrier_close(&s->barrier);
-	if (s->first_known)
-		s->first_epoch = epoch;
-	for (size_t i = 0; i < SYNC_COOKIES; i++)
-		if (s->cookies[i].number && s->cookies[i].seen)
-			s->cookies[i].epoch = epoch;
+	sync_wait_anew(s); /* for this walk */
 	return 0;
 }
 
@@ -384,7 +389,7 @@ bool sync_barrier_passed(struct sync *s, uint64_t number)
 	struct cookie *c = sync_cookie(s, number);
 
 	if (!c || !c->seen || !s->walked || !s->remote_known || s->held || s->state_asked ||
-	    sync_was_away(s))
+	    s->hold.undecided || sync_was_away(s))
 		return false;
 	return barrier_passed(&s->barrier, c->epoch);
 }
@@ -541,6 +546,7 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 	if (!s)
 		return fail(why, -ENOMEM, "start");
 	s->conf = *conf;
+	hold_init(s);
 	s->batch_files = conf->batch_files;
 	s->batch_bytes = conf->batch_bytes;
 	s->inotify_fd = s->cookie_dir = s->epoll_fd = s->parent_fd = -1;
@@ -601,6 +607,7 @@ void sync_stop(struct sync *s)
 		chunk_pool_shut(s->chunks);
 	reader_stop(s->reader); /* it may be handing a chunk to the pool right now */
 	pool_stop(s->pool);
+	hold_free(s);
 	ladder_free(s->ladder);
 	for (size_t i = 0; i < SYNC_FLIGHTS; i++)
 		flight_free(&s->flights[i]);

@@ -8,6 +8,7 @@
  *   expand.c   … → changes → request
  *   moves.c    … with the moves that their paths need
  *   ack.c      … → acknowledgement → index
+ *   hold.c     deletions that wait, the root that may be lost
  *   report.c   what is true now
  */
 #ifndef SPATE_DAEMON_SYNC_PRIV_H
@@ -16,6 +17,7 @@
 #include "base/counter.h"
 #include "base/ring.h"
 #include "base/thread.h"
+#include "daemon/hold.h"
 #include "daemon/skips.h"
 #include "daemon/sync.h"
 #include "pipeline/coalesce.h"
@@ -159,6 +161,7 @@ struct sync {
 	bool held;              /* the root was lost */
 	struct path_ident root; /* of the first visit */
 	bool root_known;
+	struct hold hold;
 	uint64_t connects, asked_connects; /* of the pool, when the remote's state was last asked */
 	bool first_known;                  /* first_epoch is valid */
 	unsigned first_epoch; /* closed when the first walk ended: passed = the first scan is pushed */
@@ -228,6 +231,8 @@ uint64_t report_watches_limit(void);
 void sync_wake(struct sync *s);
 void sync_ask_state(struct sync *s);
 void sync_ask_again(struct sync *s);
+/** sync_wait_anew() - whoever waits for what was dirty waits for what is dirty now. */
+void sync_wait_anew(struct sync *s);
 void sync_trouble(struct sync *s, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -126,6 +126,10 @@ void ladder_relist(struct ladder *l, struct dir *d);
  * and everything below it again. */
 void ladder_rewalk(struct ladder *l, struct dir *d);
 
+/** ladder_new_root() - what is at the root's path is not what was there: its watch and all places below
+ * it are given up. A walk finds what is there now. */
+void ladder_new_root(struct ladder *l, uint64_t now_ns);
+
 /** ladder_next_visit() - the next directory to open and watch, or NULL. It leaves the queue and
  * has a place; report on it before any other call. */
 struct dir *ladder_next_visit(struct ladder *l);
