@@ -434,6 +434,10 @@ static void expand_item(struct flight *f, struct read_item *item)
 	case PLAN_PUT:
 	case PLAN_REPLACE:
 	case PLAN_DELETE:
+		/* A push without state overwrites nothing that it was not told to. */
+		if (s->conf.once && !s->conf.overwrite && item->has_known &&
+		    item->known.flags & INDEX_FOREIGN && item->result == READ_FILE)
+			plan.change.expect = EXPECT_ABSENT;
 		err = expand_change(f, item, &plan, &at, d);
 		if (err)
 			flight_back(f, item, err == -ENOSPC ? 0 : now + SYNC_MOVED_NS);

@@ -47,7 +47,7 @@ void hold_free(struct sync *s)
 void hold_anew(struct sync *s)
 {
 	s->hold.undecided = true;
-	s->hold.released = false;
+	s->hold.released = s->hold.claimed = false;
 	s->walked = s->first_known = false;
 	ladder_walk(s->ladder);
 }
@@ -91,16 +91,16 @@ static struct guard_facts hold_facts(struct sync *s, const struct read_item *ite
 {
 	const struct index_row *known = &item->known;
 	struct guard_facts facts = {
-		.released = s->hold.released,
 		.undecided = s->hold.undecided,
 		.held = known->flags & INDEX_HELD,
 		.foreign = known->flags & INDEX_FOREIGN,
 		.replaced = plan->kind == PLAN_REPLACE,
 	};
 
-	if (!facts.released && !facts.foreign && known->type == ENTRY_DIR &&
+	if (!s->hold.claimed && !facts.foreign && known->type == ENTRY_DIR &&
 	    index_meta(s->index)->foreign)
 		facts.foreign = foreign_below(s, known->child);
+	facts.released = facts.foreign ? s->hold.claimed : s->hold.released;
 	return facts;
 }
 
@@ -167,10 +167,11 @@ bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t
 		 const struct index_row *row)
 {
 	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
-	bool held = row->flags & INDEX_HELD && !s->hold.undecided;
+	bool foreign = row->flags & INDEX_FOREIGN;
+	bool held = !foreign && row->flags & INDEX_HELD && !s->hold.undecided;
 	int at;
 
-	if (s->hold.released || (!held && !(row->flags & INDEX_FOREIGN)))
+	if (foreign ? s->hold.claimed : !held || s->hold.released)
 		return false;
 	at = tree_path(dir, path);
 	if (at < 0)
@@ -232,14 +233,16 @@ static void hold_look_again(void *ctx, uint64_t dir, const char *name, size_t le
 	intake_dirty(s, dir, name, len, barrier_now(&s->barrier));
 }
 
-static void hold_release(struct sync *s)
+static void hold_release(struct sync *s, bool confirmed)
 {
 	s->hold.released = true;
+	s->hold.claimed = confirmed;
 	if (skips_count(s->skips, SKIP_HELD) + skips_count(s->skips, SKIP_UNCLAIMED) > SKIPS_MAX) {
 		ladder_walk(s->ladder);
 	} else {
 		skips_each(s->skips, SKIP_HELD, hold_look_again, s);
-		skips_each(s->skips, SKIP_UNCLAIMED, hold_look_again, s);
+		if (confirmed)
+			skips_each(s->skips, SKIP_UNCLAIMED, hold_look_again, s);
 	}
 	sync_wait_anew(s);
 }
@@ -268,7 +271,7 @@ static void hold_decide(struct sync *s)
 	if (!found.absent)
 		return;
 	if (allowed) {
-		hold_release(s);
+		hold_release(s, false);
 		return;
 	}
 	log_warn("sync",
@@ -360,6 +363,11 @@ uint64_t hold_due(const struct sync *s)
 	return hold_busy(s) ? 1 : s->hold.look_at_ns;
 }
 
+static bool hold_at_rest(const struct sync *s)
+{
+	return !coalesce_count(s->dirty) && !flight_any(s) && !ladder_busy(s->ladder);
+}
+
 void hold_work(struct sync *s)
 {
 	const struct index_meta *meta = index_meta(s->index);
@@ -370,8 +378,9 @@ void hold_work(struct sync *s)
 		below_work(s);
 	if (hold_ripe(s))
 		hold_decide(s);
-	if (s->hold.released && !meta->held && !meta->foreign)
-		s->hold.released = false;
+	/* A release is for what was held then. */
+	if (s->hold.released && ((!meta->held && !meta->foreign) || hold_at_rest(s)))
+		s->hold.released = s->hold.claimed = false;
 }
 
 int hold_confirm(struct sync *s, struct hold_released *ret)
@@ -395,6 +404,6 @@ int hold_confirm(struct sync *s, struct hold_released *ret)
 	if (s->hold.undecided)
 		s->hold.confirmed = true;
 	if (meta->held || meta->foreign)
-		hold_release(s);
+		hold_release(s, true);
 	return 0;
 }

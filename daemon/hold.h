@@ -25,7 +25,8 @@ struct dir;
 
 struct hold {
 	bool undecided;
-	bool released;   /* what is flagged may be sent */
+	bool released;   /* what is held may be sent */
+	bool claimed;    /* and what is at the remote only may be deleted */
 	bool confirmed;  /* so may what the walk under way will flag */
 	bool other_root; /* not the directory that the index is about */
 	bool root_empty;

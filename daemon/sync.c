@@ -41,6 +41,7 @@ int sync_step(struct sync *s, int timeout_ms)
 	sync_remake_cookies(s);
 	intake_pages(s);      /* listings → ladder → dirty paths, directories to visit */
 	flight_progress(s);   /* acknowledged → index; read → plan → request */
+	adopt_work(s);        /* what the remote holds → index, when that is empty */
 	sync_remote_state(s); /* is the index about the workspace that is there? */
 	sync_urgency(s);
 	flight_begin(s); /* dirty paths → batch → reader */
@@ -251,23 +252,42 @@ static int sync_distrust(struct sync *s, const char *why)
 	return 0;
 }
 
+/* The index is about another workspace: nothing in it is of use. */
+static int sync_forget(struct sync *s)
+{
+	int err = index_clear(s->index);
+
+	if (err)
+		return err;
+	log_warn("index", "another workspace has its name now: comparing everything again");
+	s->version = 0;
+	s->totals.existing = 0;
+	ladder_walk(s->ladder);
+	sync_wait_anew(s); /* for this walk */
+	return 0;
+}
+
 static int sync_compare_state(struct sync *s, const struct remote_state *state)
 {
 	static const uint8_t none[16];
 	const struct index_meta *meta = index_meta(s->index);
 	bool had = memcmp(meta->uid, none, sizeof(none)) != 0;
+	/* What is there and not known; but we were the first to commit to what was not there before. */
+	bool unknown = state->exists && state->version && !s->made_here &&
+		       memcmp(meta->uid, state->uid, sizeof(none)) != 0;
 	int err = 0;
 
 	if (!state->exists && (had || meta->version))
 		err = sync_distrust(s, "the workspace is gone from the hub");
 	else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))
-		err = sync_distrust(s, "another workspace has its name now");
+		err = sync_forget(s);
 	/* Asked beside commits, an answer may be older than a later acknowledgement. */
 	else if (state->exists && (s->older || state->version < s->asked_version))
 		err = sync_distrust(s, "the hub is older than what it had acknowledged");
 	if (err)
 		return err;
 	s->older = false;
+	s->made_here = !state->exists;
 	s->uid_known = false;
 	/* Alone, the question made the connections itself. */
 	s->connects = flight_any(s) ? s->asked_connects :
@@ -277,6 +297,8 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 		index_set_remote(s->index, s->uid, s->version);
 	} else {
 		memcpy(s->uid, state->uid, sizeof(s->uid));
+		if (unknown)
+			return adopt_begin(s, state);
 		s->uid_known = true;
 		if (state->version > s->version)
 			s->version = state->version;
@@ -291,6 +313,8 @@ static void sync_remote_state(struct sync *s)
 	struct remote_state state;
 	int err;
 
+	if (s->adopt)
+		return;
 	if (!s->state_asked) {
 		if ((!s->remote_known || sync_was_away(s)) && clock_ns() >= s->quiet_until_ns)
 			sync_ask_state(s);
@@ -607,6 +631,7 @@ void sync_stop(struct sync *s)
 		chunk_pool_shut(s->chunks);
 	reader_stop(s->reader); /* it may be handing a chunk to the pool right now */
 	pool_stop(s->pool);
+	adopt_stop(s);
 	hold_free(s);
 	ladder_free(s->ladder);
 	for (size_t i = 0; i < SYNC_FLIGHTS; i++)

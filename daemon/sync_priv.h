@@ -8,6 +8,7 @@
  *   expand.c   … → changes → request
  *   moves.c    … with the moves that their paths need
  *   ack.c      … → acknowledgement → index
+ *   adopt.c    a client without state learns what the remote holds
  *   hold.c     deletions that wait, the root that may be lost
  *   report.c   what is true now
  */
@@ -17,6 +18,7 @@
 #include "base/counter.h"
 #include "base/ring.h"
 #include "base/thread.h"
+#include "daemon/adopt.h"
 #include "daemon/hold.h"
 #include "daemon/skips.h"
 #include "daemon/sync.h"
@@ -144,6 +146,7 @@ struct sync {
 	bool older;             /* the hub has made a version again that it had acknowledged */
 	uint64_t asked_version; /* acknowledged before it was asked */
 	_Atomic bool state_done;
+	bool made_here;    /* the workspace was not there before this process */
 	bool remote_known; /* the index was compared with the remote's state */
 	uint8_t uid[16];
 	bool uid_known;
@@ -162,6 +165,7 @@ struct sync {
 	struct path_ident root; /* of the first visit */
 	bool root_known;
 	struct hold hold;
+	struct adopt *adopt;               /* NULL: not under way */
 	uint64_t connects, asked_connects; /* of the pool, when the remote's state was last asked */
 	bool first_known;                  /* first_epoch is valid */
 	unsigned first_epoch; /* closed when the first walk ended: passed = the first scan is pushed */
