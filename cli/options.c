@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "daemon/conflict.h"
 
 #include <string.h>
 
@@ -95,6 +96,10 @@ int options_sync(const char *verb, const char *dir, const struct sync_texts *t,
 	ret = option_numbers(verb, t, conf);
 	if (!ret)
 		ret = option_engine(verb, t->io, &conf->engine);
+	if (!ret && t->on_conflict && conflict_policy(t->on_conflict, &conf->on_conflict))
+		ret = cli_fail(EXIT_USAGE, verb,
+			       "--on-conflict %s: choose ours, theirs or keep-both",
+			       t->on_conflict);
 	if (!ret && t->to)
 		ret = cli_url(verb, t->to, true, &conf->url);
 	if (ret)

@@ -11,7 +11,7 @@
 /** struct sync_texts - what the user wrote; NULL where nothing. */
 struct sync_texts {
 	const char *to, *io, *quiet, *max_delay, *drain, *batch_files, *batch_bytes, *memory,
-		*max_delete;
+		*max_delete, *on_conflict;
 	bool allow_home, create;
 };
 

@@ -26,6 +26,9 @@ int verb_watch(int argc, char **argv)
 		{ "max-delete", &t.max_delete, NULL,
 		  "N  hold deletions found at the start beyond N (1000 and half of what is "
 		  "known)" },
+		{ "on-conflict", &t.on_conflict, NULL,
+		  "WHO  ours, theirs or keep-both, where another writer changed the same path "
+		  "(ours)" },
 		{ "drain", &t.drain, NULL, "S  time to finish after SIGTERM (8)" },
 		{ "allow-home", NULL, &t.allow_home, "DIR may be the home directory" },
 		{ "create", NULL, &t.create, "create the workspace if it does not exist" },

@@ -13,6 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** enum on_conflict - what becomes of a path that another writer has changed, too. */
+enum on_conflict { CONFLICT_OURS, CONFLICT_THEIRS, CONFLICT_KEEP_BOTH };
+
 /** struct sync_config - everything a sync needs to know; texts are borrowed for its life. */
 struct sync_config {
 	char root[PATH_MAX];  /* absolute, no symlinks */
@@ -34,6 +37,7 @@ struct sync_config {
 	bool overwrite;      /* push: on top of what another writer changed */
 	bool once;           /* push: walk, send, end; no watching */
 	struct guard_rule max_delete;
+	enum on_conflict on_conflict;
 };
 
 /** sync_config_init() - the defaults of the interface. */

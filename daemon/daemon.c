@@ -109,6 +109,7 @@ static json_t *daemon_status(struct daemon *d)
 	sync_waiting(d->sync, &held, &unclaimed);
 	json_object_set_new(st, "held_paths", held);
 	json_object_set_new(st, "unclaimed", unclaimed);
+	json_object_set_new(st, "conflicts", sync_conflicts(d->sync));
 	json_object_set_new(st, "counters", daemon_counters(h));
 	return st;
 }

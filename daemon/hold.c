@@ -115,21 +115,6 @@ static int below_add(struct sync *s, uint64_t id)
 	return 0;
 }
 
-/* In the transaction of the flight, like everything that a plan writes. */
-static int hold_flag(struct flight *f, const struct read_item *item, uint8_t flag)
-{
-	struct index *ix = f->sync->index;
-
-	if (!f->index_err && !f->writing) {
-		f->index_err = index_begin(ix);
-		f->writing = !f->index_err;
-	}
-	if (!f->index_err)
-		f->index_err =
-			index_flag(ix, f->dirs[item->dir].id, item->name, item->name_len, flag, 0);
-	return f->index_err;
-}
-
 static const char *hold_reason(const struct read_item *item, enum guard_verdict verdict)
 {
 	if (verdict == GUARD_UNCLAIMED)
@@ -140,6 +125,69 @@ static const char *hold_reason(const struct read_item *item, enum guard_verdict 
 					   "waits for spate confirm";
 }
 
+/* In the transaction of the flight, like everything that a plan writes. */
+static int hold_writing(struct flight *f)
+{
+	if (!f->index_err && !f->writing) {
+		f->index_err = index_begin(f->sync->index);
+		f->writing = !f->index_err;
+	}
+	return f->index_err;
+}
+
+static int hold_flag(struct flight *f, const struct read_item *item, uint8_t flag)
+{
+	/* What is gone here is not held for a conflict any more. */
+	uint8_t clear = flag == INDEX_FOREIGN ? INDEX_HELD : 0;
+
+	if (!hold_writing(f))
+		f->index_err = index_flag(f->sync->index, f->dirs[item->dir].id, item->name,
+					  item->name_len, flag, clear);
+	return f->index_err;
+}
+
+/*
+ * It is as it was when theirs was met: nothing to send. Released, it is ours to send after all: the row
+ * becomes one that differs from anything.
+ */
+static bool hold_kept(struct flight *f, const struct read_item *item, const struct plan *plan,
+		      const char *path)
+{
+	struct sync *s = f->sync;
+	bool held = item->known.flags & INDEX_HELD;
+	struct index_row row;
+
+	if (!item->has_known || !conflict_kept(&item->known) ||
+	    (plan->kind != PLAN_TOUCH && plan->kind != PLAN_NOTHING))
+		return false;
+	if (s->hold.claimed) {
+		row = conflict_row(CONFLICT_OURS, &item->known, item->known.rev, item->known.type);
+		if (!hold_writing(f))
+			f->index_err = index_put(s->index, f->dirs[item->dir].id, item->name,
+						 item->name_len, &row, NULL, 0);
+		intake_dirty(s, f->dirs[item->dir].serial, item->name, item->name_len,
+			     barrier_now(&s->barrier));
+		return true;
+	}
+	skips_set(s->skips, held ? SKIP_HELD : SKIP_UNCLAIMED, f->dirs[item->dir].serial,
+		  item->name, item->name_len, path,
+		  held ? HOLD_THEIRS : "another writer's; what is here is beside it");
+	return true;
+}
+
+bool hold_beside(struct sync *s, const struct read_item *item, char name[PATH_NAME_MAX + 1],
+		 size_t *ret_len)
+{
+	const struct index_row *known = &item->known;
+
+	if (s->conf.on_conflict != CONFLICT_KEEP_BOTH || s->hold.claimed || !item->has_known ||
+	    !conflict_kept(known) || item->result == READ_DIR)
+		return false;
+	*ret_len = conflict_name(item->name, item->name_len, index_meta(s->index)->writer,
+				 known->rev, name);
+	return true;
+}
+
 bool hold_item(struct flight *f, const struct read_item *item, const struct plan *plan,
 	       const char *path)
 {
@@ -148,6 +196,8 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 	struct guard_facts facts;
 	bool held;
 
+	if (hold_kept(f, item, plan, path))
+		return true;
 	if (plan->kind != PLAN_DELETE && plan->kind != PLAN_REPLACE)
 		return false;
 	facts = hold_facts(s, item, plan);

@@ -21,6 +21,8 @@ struct sync;
 struct flight;
 struct dir;
 
+#define HOLD_THEIRS \
+	"another writer has changed it: theirs stays, what is here is sent when it changes"
 #define HOLD_LOOK_NS 1000000000ull /* a lost root is looked for this often */
 
 struct hold {
@@ -50,6 +52,9 @@ void hold_anew(struct sync *s);
  * record is finished. */
 bool hold_item(struct flight *f, const struct read_item *item, const struct plan *plan,
 	       const char *path);
+/** hold_beside() - whether what is put goes beside theirs: then @name receives the name for it. */
+bool hold_beside(struct sync *s, const struct read_item *item, char name[PATH_NAME_MAX + 1],
+		 size_t *ret_len);
 /** hold_absent() - whether a known name that a listing did not have is left alone. */
 bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t len,
 		 const struct index_row *row);

@@ -135,3 +135,8 @@ int sync_confirm(struct sync *s, json_t **ret)
 				 (json_int_t)what.unclaimed, "root", what.root);
 	return err;
 }
+
+json_t *sync_conflicts(struct sync *s)
+{
+	return conflicts_list(s->conflicts);
+}

@@ -516,7 +516,8 @@ static int sync_start_core(struct sync *s, int cookie_wd, char why[512])
 		coalesce_new(MAX(s->conf.memory_bytes / 1024, 2 * SCAN_PAGE_ENTRIES), &s->barrier);
 	s->tree = tree_new(MAX(s->conf.memory_bytes / 64, 100000));
 	s->skips = skips_new();
-	if (s->dirty && s->tree && s->skips)
+	s->conflicts = conflicts_new();
+	if (s->dirty && s->tree && s->skips && s->conflicts)
 		s->ladder = ladder_new(s->tree, &intake_ops, s, cookie_wd);
 	return s->ladder ? 0 : fail(why, -ENOMEM, "start");
 }
@@ -640,6 +641,7 @@ void sync_stop(struct sync *s)
 	coalesce_free(s->dirty);
 	tree_free(s->tree);
 	skips_free(s->skips);
+	conflicts_free(s->conflicts);
 	if (s->remote)
 		s->remote->ops->close(s->remote);
 	chunk_pool_close(s->chunks);

@@ -83,6 +83,8 @@ void sync_lists(struct sync *s, json_t **ret_unstable, json_t **ret_special,
 		json_t **ret_unreadable);
 /** sync_waiting() - new references: deletions that are held, and paths at the remote only. */
 void sync_waiting(struct sync *s, json_t **ret_held, json_t **ret_unclaimed);
+/** sync_conflicts() - a new reference: the newest conflicts. */
+json_t *sync_conflicts(struct sync *s);
 /** sync_confirm() - release what is held, delete what is unclaimed, take the root that is there.
  * Return: 0 with {"released","unclaimed","root"}, -ENOENT when no root is there. */
 int sync_confirm(struct sync *s, json_t **ret);

@@ -19,6 +19,7 @@
 #include "base/ring.h"
 #include "base/thread.h"
 #include "daemon/adopt.h"
+#include "daemon/conflict.h"
 #include "daemon/hold.h"
 #include "daemon/skips.h"
 #include "daemon/sync.h"
@@ -52,6 +53,8 @@ struct sent {
 	uint64_t to_id;
 	const char *to_name;
 	bool theirs;                   /* refused for good: the path is another writer's */
+	bool kept;                     /* … and what is here is held */
+	bool beside;                   /* put under another name, beside theirs */
 	const struct outcome *outcome; /* NULL: applied, rev = version */
 	struct index_row row;
 };
@@ -155,6 +158,7 @@ struct sync {
 	uint64_t quiet_until_ns; /* a refusing hub is left alone until then */
 	/* what is true */
 	struct skips *skips;
+	struct conflicts *conflicts;
 	uint64_t retry_at_ns;
 	struct cookie cookies[SYNC_COOKIES];
 	uint64_t last_cookie;
