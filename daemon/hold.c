@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "daemon/sync_priv.h"
 
@@ -27,6 +28,7 @@ struct hold_dir {
 void hold_init(struct sync *s)
 {
 	list_init(&s->hold.below);
+	s->hold.mounts_fd = -1;
 	s->hold.undecided = true;
 }
 
@@ -42,6 +44,8 @@ void hold_free(struct sync *s)
 {
 	if (s->hold.below.next)
 		below_free(s);
+	if (s->hold.mounts_fd >= 0)
+		close(s->hold.mounts_fd);
 }
 
 void hold_anew(struct sync *s)
@@ -57,12 +61,25 @@ bool hold_busy(const struct sync *s)
 	return !list_empty(&s->hold.below);
 }
 
+/* A directory that may not be entered is named by its own serial and no name. */
+static void mount_count(void *ctx, uint64_t dir, const char *name, size_t len)
+{
+	uint64_t *n = ctx;
+
+	(void)dir;
+	(void)name;
+	*n += !len;
+}
+
 uint64_t hold_count(const struct sync *s)
 {
-	uint64_t all;
+	uint64_t all = index_meta(s->index)->held;
 
-	if (!s->held)
-		return index_meta(s->index)->held;
+	if (!s->held) {
+		if (skips_count(s->skips, SKIP_HELD))
+			skips_each(s->skips, SKIP_HELD, mount_count, &all);
+		return all;
+	}
 	all = index_count(s->index);
 	return all ? all : 1;
 }
@@ -86,6 +103,24 @@ static bool foreign_below(struct sync *s, uint64_t dir_id)
 	return false;
 }
 
+static bool mount_below(struct sync *s, uint64_t dir_id)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct path_ident was;
+	struct index_row row;
+	const char *after = NULL;
+	int len = 0;
+
+	if (!index_mount(s->index, dir_id, &was))
+		return true;
+	while ((len = index_next(s->index, dir_id, after, (size_t)len, name, &row)) >= 0) {
+		if (row.type == ENTRY_DIR && mount_below(s, row.child))
+			return true;
+		after = name;
+	}
+	return false;
+}
+
 static struct guard_facts hold_facts(struct sync *s, const struct read_item *item,
 				     const struct plan *plan)
 {
@@ -100,6 +135,8 @@ static struct guard_facts hold_facts(struct sync *s, const struct read_item *ite
 	if (!s->hold.claimed && !facts.foreign && known->type == ENTRY_DIR &&
 	    index_meta(s->index)->foreign)
 		facts.foreign = foreign_below(s, known->child);
+	if (known->type == ENTRY_DIR && index_mounts(s->index))
+		facts.mount = mount_below(s, known->child);
 	facts.released = facts.foreign ? s->hold.claimed : s->hold.released;
 	return facts;
 }
@@ -175,6 +212,20 @@ static bool hold_kept(struct flight *f, const struct read_item *item, const stru
 	return true;
 }
 
+/* What stands on the place of a mount that is missed is not what the row is about. */
+static bool hold_unmounted(struct flight *f, const struct read_item *item)
+{
+	struct sync *s = f->sync;
+	struct dir *d = tree_by_serial(s->tree, f->dirs[item->dir].serial);
+	struct path_ident was;
+
+	if (item->result != READ_DIR || !item->has_known || item->known.type != ENTRY_DIR ||
+	    !index_mounts(s->index) || index_mount(s->index, item->known.child, &was))
+		return false;
+	d = d ? tree_child(s->tree, d, item->name, item->name_len) : NULL;
+	return !d || d->wd < 0 || d->ident.dev != item->st.dev || d->ident.ino != item->st.ino;
+}
+
 bool hold_beside(struct sync *s, const struct read_item *item, char name[PATH_NAME_MAX + 1],
 		 size_t *ret_len)
 {
@@ -196,7 +247,7 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 	struct guard_facts facts;
 	bool held;
 
-	if (hold_kept(f, item, plan, path))
+	if (hold_kept(f, item, plan, path) || hold_unmounted(f, item))
 		return true;
 	if (plan->kind != PLAN_DELETE && plan->kind != PLAN_REPLACE)
 		return false;
@@ -279,8 +330,12 @@ static void below_work(struct sync *s)
 static void hold_look_again(void *ctx, uint64_t dir, const char *name, size_t len)
 {
 	struct sync *s = ctx;
+	struct dir *d = tree_by_serial(s->tree, dir);
 
-	intake_dirty(s, dir, name, len, barrier_now(&s->barrier));
+	if (len)
+		intake_dirty(s, dir, name, len, barrier_now(&s->barrier));
+	else if (d)
+		ladder_rewalk(s->ladder, d);
 }
 
 static void hold_release(struct sync *s, bool confirmed)
@@ -294,7 +349,7 @@ static void hold_release(struct sync *s, bool confirmed)
 		if (confirmed)
 			skips_each(s->skips, SKIP_UNCLAIMED, hold_look_again, s);
 	}
-	sync_wait_anew(s);
+	s->hold.release_epoch = sync_wait_anew(s);
 }
 
 static void hold_accept_root(struct sync *s)
@@ -406,30 +461,177 @@ static void hold_look_for_root(struct sync *s)
 	}
 }
 
+/* --- mounts below it ----------------------------------------------------------------------------- */
+
+/* The id of what is known in the directory; 0: nothing is. */
+static uint64_t mount_dir_id(struct sync *s, const struct dir *d)
+{
+	struct index_row row;
+
+	if (d->id)
+		return d->id;
+	return !index_get(s->index, d->parent->id, d->name, d->name_len, &row) &&
+			       row.type == ENTRY_DIR ?
+		       row.child :
+		       0;
+}
+
+/* Mounted over what is known of a directory that was looked at before, it hides that. */
+static bool mount_hides(struct sync *s, const struct dir *d, uint64_t id)
+{
+	return id && !s->hold.undecided && d->ident.ino && !index_dir_empty(s->index, id);
+}
+
+int hold_mount(struct sync *s, const struct dir *d, int fd, const struct path_ident *ident,
+	       struct path_ident *ret_mount)
+{
+	bool mount = d->parent && ident->mnt_id != d->parent->ident.mnt_id;
+	struct path_ident was;
+	uint64_t id;
+	bool had;
+
+	*ret_mount = (struct path_ident){ 0 };
+	if (!d->parent || (!mount && !index_mounts(s->index)))
+		return 0;
+	id = mount_dir_id(s, d);
+	had = id && !index_mount(s->index, id, &was);
+	if (mount && root_ident(fd, ret_mount))
+		return -SP_EMOVED;
+	if (s->hold.released) {
+		if (had && !mount && !index_set_mount(s->index, id, NULL))
+			intake_dirty(s, d->parent->serial, d->name, d->name_len,
+				     barrier_now(&s->barrier));
+		return 0;
+	}
+	if (had)
+		return mount && guard_same_root(&was, ret_mount) ? 0 : -SP_EMOVED;
+	return mount && mount_hides(s, d, id) ? -SP_EMOVED : 0;
+}
+
+void hold_mounted(struct sync *s, const struct dir *d, const struct path_ident *mount)
+{
+	struct path_ident was;
+
+	if (!mount->ino || !d->id)
+		return;
+	if (index_mount(s->index, d->id, &was) || !guard_same_root(&was, mount))
+		index_set_mount(s->index, d->id, mount);
+	/* Until now it was not looked at: hold_unmounted(). */
+	intake_dirty(s, d->parent->serial, d->name, d->name_len, barrier_now(&s->barrier));
+}
+
+static void mount_look_again(void *ctx, uint64_t dir, const char *name, size_t len)
+{
+	if (!len)
+		hold_look_again(ctx, dir, name, len);
+}
+
+void hold_mounts_again(struct sync *s)
+{
+	skips_each(s->skips, SKIP_HELD, mount_look_again, s);
+}
+
+int hold_watch_mounts(struct sync *s)
+{
+	s->hold.mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	return s->hold.mounts_fd < 0 ? -errno : s->hold.mounts_fd;
+}
+
+/* The mounts that were, below @d; as deep as a path. */
+static void mounts_were(struct sync *s, struct dir *d)
+{
+	struct list *pos;
+
+	list_for_each(pos, &d->children) {
+		struct dir *child = container_of(pos, struct dir, sibling);
+
+		if (child->ident.ino && child->ident.mnt_id != d->ident.mnt_id)
+			ladder_found_dir(s->ladder, d, child->name, child->name_len, clock_ns());
+		mounts_were(s, child);
+	}
+}
+
+/* "36 35 98:0 /root /mount point options", blanks and backslashes of the fifth in octal. */
+static void mount_point(const char *line, const char *end, char out[PATH_MAX])
+{
+	size_t n = 0;
+
+	for (int field = 0; field < 4 && line < end; line++)
+		field += *line == ' ';
+	for (; line < end && *line != ' ' && n + 1 < PATH_MAX; line++) {
+		if (*line == '\\' && end - line > 3) {
+			out[n++] = (char)((line[1] - '0') << 6 | (line[2] - '0') << 3 |
+					  (line[3] - '0'));
+			line += 3;
+		} else {
+			out[n++] = *line;
+		}
+	}
+	out[n] = '\0';
+}
+
+static void mount_is(struct sync *s, const char *path)
+{
+	size_t n = strlen(s->conf.root);
+	struct dir *d = tree_root(s->tree);
+	const char *slash;
+
+	if (strncmp(path, s->conf.root, n) || path[n] != '/')
+		return;
+	for (path += n + 1; d && (slash = strchr(path, '/')); path = slash + 1)
+		d = tree_child(s->tree, d, path, (size_t)(slash - path));
+	if (d && *path)
+		ladder_found_dir(s->ladder, d, path, strlen(path), clock_ns());
+}
+
+static void mounts_are(struct sync *s)
+{
+	__cleanup_free char *text = NULL;
+	char path[PATH_MAX];
+
+	if (io_read_file(AT_FDCWD, "/proc/self/mountinfo", HOLD_MOUNTS_BYTES, &text, NULL))
+		return;
+	for (const char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+		mount_point(line, end, path);
+		mount_is(s, path);
+	}
+}
+
+static void hold_look_at_mounts(struct sync *s)
+{
+	s->hold.mounts_changed = false;
+	s->hold.mounts_at_ns = clock_ns() + HOLD_LOOK_NS;
+	if (s->held || !s->root_known)
+		return;
+	mounts_were(s, tree_root(s->tree));
+	mounts_are(s);
+	ladder_look_at_root(s->ladder);
+}
+
 /* --- from outside ------------------------------------------------------------------------------- */
 
 uint64_t hold_due(const struct sync *s)
 {
-	return hold_busy(s) ? 1 : s->hold.look_at_ns;
-}
-
-static bool hold_at_rest(const struct sync *s)
-{
-	return !coalesce_count(s->dirty) && !flight_any(s) && !ladder_busy(s->ladder);
+	if (hold_busy(s))
+		return 1;
+	if (s->hold.mounts_changed &&
+	    (!s->hold.look_at_ns || s->hold.mounts_at_ns < s->hold.look_at_ns))
+		return MAX(s->hold.mounts_at_ns, 1);
+	return s->hold.look_at_ns;
 }
 
 void hold_work(struct sync *s)
 {
-	const struct index_meta *meta = index_meta(s->index);
-
 	if (s->hold.look_at_ns && clock_ns() >= s->hold.look_at_ns)
 		hold_look_for_root(s);
+	if (s->hold.mounts_changed && clock_ns() >= s->hold.mounts_at_ns)
+		hold_look_at_mounts(s);
 	if (hold_busy(s))
 		below_work(s);
 	if (hold_ripe(s))
 		hold_decide(s);
 	/* A release is for what was held then. */
-	if (s->hold.released && ((!meta->held && !meta->foreign) || hold_at_rest(s)))
+	if (s->hold.released && barrier_passed(&s->barrier, s->hold.release_epoch))
 		s->hold.released = s->hold.claimed = false;
 }
 
@@ -453,7 +655,7 @@ int hold_confirm(struct sync *s, struct hold_released *ret)
 	hold_accept_root(s);
 	if (s->hold.undecided)
 		s->hold.confirmed = true;
-	if (meta->held || meta->foreign)
+	if (ret->held || ret->unclaimed)
 		hold_release(s, true);
 	return 0;
 }

@@ -21,6 +21,7 @@ struct sync;
 struct flight;
 struct dir;
 
+#define HOLD_MOUNTS_BYTES (4u << 20) /* of /proc/self/mountinfo; past it changes are not seen */
 #define HOLD_THEIRS \
 	"another writer has changed it: theirs stays, what is here is sent when it changes"
 #define HOLD_LOOK_NS 1000000000ull /* a lost root is looked for this often */
@@ -33,8 +34,12 @@ struct hold {
 	bool other_root; /* not the directory that the index is about */
 	bool root_empty;
 	struct path_ident root; /* file system and inode of the root as it is */
-	struct list below;   /* of struct hold_dir: directories whose contents are to be flagged */
-	uint64_t look_at_ns; /* the root is lost: look for it then; 0: it is not */
+	unsigned release_epoch; /* passed: what was released has been sent */
+	struct list below; /* of struct hold_dir: directories whose contents are to be flagged */
+	int mounts_fd;     /* /proc/self/mountinfo: an event for each change; -1: none */
+	bool mounts_changed;
+	uint64_t mounts_at_ns; /* not looked at before */
+	uint64_t look_at_ns;   /* the root is lost: look for it then; 0: it is not */
 };
 
 /** struct hold_released - what a confirmation let go. */
@@ -74,6 +79,22 @@ void hold_root_lost(struct sync *s);
 
 /** hold_confirm() - release everything. Return: 0, -ENOENT when there is no root to take. */
 int hold_confirm(struct sync *s, struct hold_released *ret);
+
+/**
+ * hold_mount() - whether the open directory @fd may be entered: a file system that was mounted on it, and is
+ * gone or another one now, holds all that is below.
+ * @ret_mount: receives what is mounted here now, ino 0 for nothing: for hold_mounted()
+ * Return: 0, or -SP_EMOVED.
+ */
+int hold_mount(struct sync *s, const struct dir *d, int fd, const struct path_ident *ident,
+	       struct path_ident *ret_mount);
+/** hold_mounted() - the directory was entered: remember what is mounted on it. */
+void hold_mounted(struct sync *s, const struct dir *d, const struct path_ident *mount);
+/** hold_watch_mounts() - wake up when a mount of this process changes: the end of a bind mount makes no
+ * event of a file. Return: a descriptor for epoll (EPOLLPRI), or -errno. */
+int hold_watch_mounts(struct sync *s);
+/** hold_mounts_again() - look whether mounts that are missed are back. */
+void hold_mounts_again(struct sync *s);
 
 /** hold_count() - paths whose deletion is held; with a lost root all that are known. */
 uint64_t hold_count(const struct sync *s);

@@ -255,10 +255,15 @@ static void op_skipped(void *ctx, struct dir *dir, int err)
 
 	if (tree_path(dir, path) < 0)
 		snprintf(path, sizeof(path), "%.*s", dir->name_len, dir->name ? dir->name : "");
-	skips_set(s->skips, err == -EXDEV ? SKIP_SPECIAL : SKIP_UNREADABLE, dir->serial, "", 0,
-		  path[0] ? path : ".",
-		  err == -EXDEV ? "a second mount of a directory that is watched elsewhere" :
-				  err_str(err));
+	skips_set(s->skips,
+		  err == -EXDEV     ? SKIP_SPECIAL :
+		  err == -SP_EMOVED ? SKIP_HELD :
+				      SKIP_UNREADABLE,
+		  dir->serial, "", 0, path[0] ? path : ".",
+		  err == -EXDEV     ? "a second mount of a directory that is watched elsewhere" :
+		  err == -SP_EMOVED ? "the file system that was mounted here is gone or another "
+				      "one" :
+				      err_str(err));
 	if (!s->retry_at_ns && !s->conf.once)
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 }
@@ -444,7 +449,7 @@ static bool intake_other_root(struct sync *s, int fd, const struct path_ident *i
 static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 {
 	struct ladder_visit what;
-	struct path_ident ident;
+	struct path_ident ident, mount;
 	int wd, err, fd = intake_open(s, d);
 
 	if (fd == -SP_EMOVED) {
@@ -462,6 +467,8 @@ static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 		op_root_lost(s, "replaced by another directory");
 		err = -ENOENT;
 	}
+	if (!err)
+		err = hold_mount(s, d, fd, &ident, &mount);
 	wd = err ? err : intake_add_watch(s, d, fd);
 	if (wd < 0) {
 		close(fd);
@@ -473,6 +480,7 @@ static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 		close(fd);
 		return;
 	}
+	hold_mounted(s, what.dir, &mount);
 	err = scan_submit(s->scan, what.dir->serial, what.number, fd, what.want_stat);
 	if (err)
 		ladder_list_failed(s->ladder, what.dir->serial, what.number, err);

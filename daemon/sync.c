@@ -94,6 +94,7 @@ static void sync_wait(struct sync *s, int timeout_ms)
 	struct epoll_event events[8];
 	uint64_t now = clock_ns(), due, value;
 	bool slept = true;
+	int n;
 
 	sync_arm_scan(s);
 	due = sync_due(s, now);
@@ -103,7 +104,9 @@ static void sync_wait(struct sync *s, int timeout_ms)
 		timeout_ms = (int)((due - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC);
 	if (timeout_ms && s->ring && !ring_consumer_sleep(s->ring))
 		slept = false;
-	epoll_wait(s->epoll_fd, events, 8, slept ? timeout_ms : 0);
+	n = epoll_wait(s->epoll_fd, events, 8, slept ? timeout_ms : 0);
+	for (int i = 0; i < n; i++)
+		s->hold.mounts_changed |= events[i].data.fd == s->hold.mounts_fd;
 	if (timeout_ms && s->ring)
 		ring_consumer_awake(s->ring);
 	if (read(s->done_fd, &value, sizeof(value)) < 0)
@@ -147,6 +150,7 @@ static void sync_timers(struct sync *s)
 		s->retry_at_ns = 0;
 		skips_each(s->skips, SKIP_UNREADABLE, sync_retry_path, s);
 		skips_each(s->skips, SKIP_REFUSED, sync_retry_path, s);
+		hold_mounts_again(s);
 		if (skips_forget_unnamed(s->skips))
 			ladder_walk(s->ladder);
 	}
@@ -226,7 +230,7 @@ void sync_ask_again(struct sync *s)
 	s->remote_known = s->uid_known = false;
 }
 
-void sync_wait_anew(struct sync *s)
+unsigned sync_wait_anew(struct sync *s)
 {
 	unsigned epoch = barrier_close(&s->barrier);
 
@@ -235,6 +239,7 @@ void sync_wait_anew(struct sync *s)
 	for (size_t i = 0; i < SYNC_COOKIES; i++)
 		if (s->cookies[i].number && s->cookies[i].seen)
 			s->cookies[i].epoch = epoch;
+	return epoch;
 }
 
 /* The index is about another workspace, or a hub that lost versions: it says nothing then. */
@@ -563,6 +568,16 @@ static int sync_open_index(struct sync *s, char why[512])
 	return 0;
 }
 
+/* Without it mounts are looked at when something else leads to them. */
+static void sync_watch_mounts(struct sync *s)
+{
+	struct epoll_event ev = { .events = EPOLLPRI };
+
+	ev.data.fd = hold_watch_mounts(s);
+	if (ev.data.fd >= 0 && epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+		log_warn("sync", "changes of mounts are not noticed: %s", err_str(-errno));
+}
+
 int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 {
 	struct sync *s = calloc(1, sizeof(*s));
@@ -603,6 +618,8 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 		sync_stop(s);
 		return err;
 	}
+	if (!conf->once)
+		sync_watch_mounts(s);
 	ladder_walk(s->ladder);
 	s->visits_left = true; /* the root */
 	s->scan_armed = true;

@@ -239,8 +239,9 @@ uint64_t report_watches_limit(void);
 void sync_wake(struct sync *s);
 void sync_ask_state(struct sync *s);
 void sync_ask_again(struct sync *s);
-/** sync_wait_anew() - whoever waits for what was dirty waits for what is dirty now. */
-void sync_wait_anew(struct sync *s);
+/** sync_wait_anew() - whoever waits for what was dirty waits for what is dirty now. Return: the epoch that
+ * has passed then. */
+unsigned sync_wait_anew(struct sync *s);
 void sync_trouble(struct sync *s, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

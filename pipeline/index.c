@@ -491,10 +491,10 @@ int index_clear(struct index *ix)
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < 5 && !rc; i++)
+	for (size_t i = 0; i < 6 && !rc; i++)
 		rc = mdb_drop(ix->write,
 			      (MDB_dbi[]){ ix->rows, ix->lists, ix->places, ix->inodes,
-					   ix->moving }[i],
+					   ix->moving, ix->mounts }[i],
 			      0);
 	if (rc)
 		return index_failed(ix, rc);
@@ -550,6 +550,53 @@ int index_doubt(struct index *ix)
 	ix->meta.seen = 0;
 	err = index_set_remote(ix, none, 0);
 	return err ? err : index_commit(ix);
+}
+
+int index_mount(struct index *ix, uint64_t dir, struct path_ident *ret)
+{
+	MDB_val key = { .mv_data = &dir, .mv_size = sizeof(dir) }, val;
+	struct disk_mount disk;
+	int err = index_lookup(ix, ix->mounts, &key, &val);
+
+	if (err)
+		return err;
+	if (val.mv_size != sizeof(disk) || !index_sealed(&key, &val))
+		return -SP_EINTEGRITY;
+	memcpy(&disk, val.mv_data, sizeof(disk));
+	*ret = disk.ident;
+	return 0;
+}
+
+int index_set_mount(struct index *ix, uint64_t dir, const struct path_ident *ident)
+{
+	MDB_val key = { .mv_data = &dir, .mv_size = sizeof(dir) };
+	struct disk_mount disk;
+	MDB_val val = { .mv_data = &disk, .mv_size = sizeof(disk) };
+	bool own;
+	int rc, err = begin_own(ix, &own);
+
+	if (err)
+		return err;
+	if (ident) {
+		disk.ident = *ident;
+		disk.sum = index_sum(&key, &disk, offsetof(struct disk_mount, sum));
+		rc = mdb_put(ix->write, ix->mounts, &key, &val, 0);
+	} else {
+		rc = mdb_del(ix->write, ix->mounts, &key, NULL);
+	}
+	if (rc && rc != MDB_NOTFOUND)
+		return index_failed(ix, rc);
+	return own ? index_commit(ix) : 0;
+}
+
+bool index_mounts(struct index *ix)
+{
+	MDB_stat st = { 0 };
+	MDB_txn *txn;
+
+	if (!reading(ix, &txn))
+		mdb_stat(txn, ix->mounts, &st);
+	return st.ms_entries;
 }
 
 uint64_t index_new_dir(struct index *ix)
@@ -613,7 +660,7 @@ static int load(struct index *ix)
 		MDB_dbi *dbi;
 	} dbs[] = {
 		{ "rows", &ix->rows },     { "lists", &ix->lists },   { "meta", &ix->meta_db },
-		{ "places", &ix->places }, { "inodes", &ix->inodes }, { "moving", &ix->moving },
+		{ "places", &ix->places }, { "inodes", &ix->inodes }, { "moving", &ix->moving }, { "mounts", &ix->mounts },
 	};
 	int err = index_begin(ix), rc = 0;
 

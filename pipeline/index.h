@@ -121,6 +121,14 @@ bool index_dir_empty(struct index *ix, uint64_t dir);
 int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_len, char name[256],
 	       struct index_row *ret);
 
+/** index_mount() - the file system that was mounted on a directory (by the id of what is in it).
+ * Return: 0, -ENOENT, -SP_EINTEGRITY. */
+int index_mount(struct index *ix, uint64_t dir, struct path_ident *ret);
+/** index_set_mount() - remember it; NULL: none (in the open transaction, or its own). */
+int index_set_mount(struct index *ix, uint64_t dir, const struct path_ident *ident);
+/** index_mounts() - whether any is remembered. */
+bool index_mounts(struct index *ix);
+
 /** index_new_dir() - a directory id never used before in this index. */
 uint64_t index_new_dir(struct index *ix);
 

@@ -650,6 +650,11 @@ void ladder_new_root(struct ladder *l, uint64_t now_ns)
 	limbo_children(l, root, now_ns);
 }
 
+void ladder_look_at_root(struct ladder *l)
+{
+	visit_want_now(l, tree_root(l->tree), 0);
+}
+
 /* --- visits ------------------------------------------------------------------------------ */
 
 struct dir *ladder_next_visit(struct ladder *l)

@@ -130,6 +130,9 @@ void ladder_rewalk(struct ladder *l, struct dir *d);
  * it are given up. A walk finds what is there now. */
 void ladder_new_root(struct ladder *l, uint64_t now_ns);
 
+/** ladder_look_at_root() - visit the root again: what is mounted there may be another. */
+void ladder_look_at_root(struct ladder *l);
+
 /** ladder_next_visit() - the next directory to open and watch, or NULL. It leaves the queue and
  * has a place; report on it before any other call. */
 struct dir *ladder_next_visit(struct ladder *l);

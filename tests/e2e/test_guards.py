@@ -261,10 +261,90 @@ def no_descriptor_of_an_idle_tree():
             subprocess.run(["umount", "-l", w.tree], stderr=subprocess.DEVNULL)
 
 
+def tmpfs(at):
+    os.makedirs(at, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", at], check=True)
+
+
+def umount(at):
+    subprocess.run(["umount", at], check=True)
+
+
+def W15_a_mount_that_vanishes_and_comes_back_holds_its_subtree():
+    with World() as w:
+        w.hub()
+        fill(w.tree, 1, 5)
+        outside, at = f"{w.dir}/outside", f"{w.tree}/m"
+        tmpfs(outside)
+        try:
+            fill(outside, 2, 5)
+            os.mkdir(at)
+            subprocess.run(["mount", "--bind", outside, at], check=True)
+            w.watch()
+            w.exact("mounted")
+            copy = copied(w)
+            umount(at)
+            wait_for(lambda: w.flush(code=None)["held"] == 1, "no hold")
+            for where in (w.tree, copy):
+                with open(f"{where}/d0/on", "w") as f:
+                    f.write("goes on")
+                os.utime(f"{where}/d0/on", ns=(5, 5))
+            done = held(w, 1, "unmounted")
+            check(done["held_paths"][0]["path"] == "m", done)
+            remote_is(w, copy, "unmounted")
+            subprocess.run(["mount", "--bind", outside, at], check=True)
+            with open(f"{outside}/back", "w") as f:
+                f.write("back")
+            wait_for(lambda: w.status()["held"] == 0, "the mount is back, and it is held")
+            w.exact("mounted again")
+            # The same without anybody watching, and then confirmed.
+            copy = copied(w)
+            w.processes[-1].stop()
+            umount(at)
+            w.watch()
+            held(w, 1, "restarted")
+            remote_is(w, copy, "restarted")
+            confirm(w)
+            w.exact("confirmed")
+        finally:
+            subprocess.run(["umount", "-l", at], stderr=subprocess.DEVNULL)
+            subprocess.run(["umount", "-l", outside])
+
+
+def W15_another_file_system_in_the_place_of_one():
+    with World() as w:
+        w.hub()
+        fill(w.tree, 1, 5)
+        at = f"{w.tree}/m"
+        tmpfs(at)
+        try:
+            fill(at, 2, 5)
+            w.watch()
+            w.exact("mounted")
+            copy = copied(w)
+            w.processes[-1].stop()
+            umount(at)
+            tmpfs(at)
+            with open(f"{at}/strange", "w") as f:
+                f.write("strange")
+            w.watch()
+            held(w, 1, "another")
+            remote_is(w, copy, "another")
+            umount(at)
+            os.rmdir(at)
+            wait_for(lambda: w.flush(code=8)["held"] > 1, "a removed mount point is not held")
+            remote_is(w, copy, "removed")
+            confirm(w)
+            w.exact("confirmed")
+        finally:
+            subprocess.run(["umount", "-l", at], stderr=subprocess.DEVNULL)
+
+
 if __name__ == "__main__":
     main([K2_few_deletions_found_at_the_start_apply, K2_many_deletions_found_at_the_start_wait_for_confirm,
           K2_a_number_of_ones_own, K2_everything_removed_under_a_live_watch_applies_at_once,
           K5_an_empty_tree_deletes_nothing, K2_push_holds_and_says_how_to_go_on,
           K1_a_root_that_is_moved_away_and_back, K1_a_root_that_is_replaced_is_taken_after_confirm,
           K1_another_root_at_the_start, K1_a_root_that_is_unmounted_under_the_watch,
-          no_descriptor_of_an_idle_tree])
+          no_descriptor_of_an_idle_tree, W15_a_mount_that_vanishes_and_comes_back_holds_its_subtree,
+          W15_another_file_system_in_the_place_of_one])

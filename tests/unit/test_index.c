@@ -827,3 +827,28 @@ IndexTest(K2_rows_that_are_held_or_foreign_are_counted_over_changes_aborts_and_r
 	cr_assert_eq(index_meta(ix)->held + index_meta(ix)->foreign, 0);
 	index_close(ix);
 }
+
+IndexTest(W15_mounts_are_remembered_until_they_are_forgotten)
+{
+	const struct path_ident a = { .dev = 1, .ino = 2, .mnt_id = 3 }, b = { .dev = 4, .ino = 5 };
+	struct index *ix = opened(true);
+	struct path_ident got;
+
+	fill(ix, 3);
+	cr_assert_not(index_mounts(ix));
+	cr_assert_eq(index_mount(ix, 7, &got), -ENOENT);
+	cr_assert_eq(index_set_mount(ix, 7, &a), 0);
+	cr_assert_eq(index_set_mount(ix, 7, &b), 0);
+	cr_assert_eq(index_set_mount(ix, 8, NULL), 0);
+	index_close(ix);
+	ix = opened(false);
+	cr_assert(index_mounts(ix));
+	cr_assert_eq(index_mount(ix, 7, &got), 0);
+	cr_assert(path_ident_same(&got, &b));
+	cr_assert_eq(index_set_mount(ix, 7, NULL), 0);
+	cr_assert_not(index_mounts(ix));
+	cr_assert_eq(index_set_mount(ix, 7, &a), 0);
+	cr_assert_eq(index_clear(ix), 0);
+	cr_assert_not(index_mounts(ix));
+	index_close(ix);
+}
