@@ -622,6 +622,10 @@ uint64_t hold_due(const struct sync *s)
 
 void hold_work(struct sync *s)
 {
+	if (s->hold.walks != ladder_stats(s->ladder)->rescans) {
+		s->hold.walks = ladder_stats(s->ladder)->rescans;
+		skips_forget_counted(s->skips);
+	}
 	if (s->hold.look_at_ns && clock_ns() >= s->hold.look_at_ns)
 		hold_look_for_root(s);
 	if (s->hold.mounts_changed && clock_ns() >= s->hold.mounts_at_ns)

@@ -34,6 +34,7 @@ struct hold {
 	bool other_root; /* not the directory that the index is about */
 	bool root_empty;
 	struct path_ident root; /* file system and inode of the root as it is */
+	uint64_t walks;         /* of the ladder, when what is only counted was last forgotten */
 	unsigned release_epoch; /* passed: what was released has been sent */
 	struct list below; /* of struct hold_dir: directories whose contents are to be flagged */
 	int mounts_fd;     /* /proc/self/mountinfo: an event for each change; -1: none */

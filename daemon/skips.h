@@ -36,6 +36,9 @@ void skips_del(struct skips *s, uint64_t dir, const char *name, size_t len);
 /** skips_forget_unnamed() - forget that paths past SKIPS_MAX were counted: the caller looks at
  * everything again. Return: whether there were any. */
 bool skips_forget_unnamed(struct skips *s);
+/** skips_forget_counted() - a walk begins, which meets again whatever was only counted of special, held
+ * and unclaimed paths. */
+void skips_forget_counted(struct skips *s);
 /** skips_drop_dir() - the directory is gone. */
 void skips_drop_dir(struct skips *s, uint64_t dir);
 size_t skips_count(const struct skips *s, enum skip_kind kind);
