@@ -11,12 +11,12 @@
 #include "base/path.h"
 #include "cli/peer.h"
 #include "daemon/control.h"
+#include "daemon/ground.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <linux/io_uring.h>
-#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,45 +116,40 @@ static void check_tree(struct findings *f, const char *root)
 
 /* --- limits ----------------------------------------------------------------------------------- */
 
-static uint64_t limit_read(const char *path)
+static void check_watches(struct findings *f, uint64_t needed)
+{
+	struct ground_limit limit = ground_limit();
+	char remedy[160];
+
+	ground_remedy(&limit, needed, remedy, sizeof(remedy));
+	if (limit.n == UINT64_MAX)
+		found(f, ODD, "watches", "mount /proc", "the limit of inotify cannot be read");
+	else if (!needed)
+		found(f, GOOD, "watches", "", "limit %llu (%s), one for each directory is needed",
+		      (unsigned long long)limit.n, limit.name);
+	else
+		found(f,
+		      limit.n < needed     ? BAD :
+		      limit.n / 2 < needed ? ODD :
+					     GOOD,
+		      "watches", remedy, "needs %llu watches, limit %llu (%s)%s",
+		      (unsigned long long)needed, (unsigned long long)limit.n, limit.name,
+		      limit.n < needed ? "; what is not watched is polled" : "");
+}
+
+static uint64_t instances_limit(void)
 {
 	__cleanup_free char *text = NULL;
 
-	return io_read_file(AT_FDCWD, path, 64, &text, NULL) ? UINT64_MAX :
-							       strtoull(text, NULL, 10);
-}
-
-/* Both limits count; the lower one is met first. */
-static void check_watches(struct findings *f, uint64_t needed)
-{
-	uint64_t global = limit_read("/proc/sys/fs/inotify/max_user_watches");
-	uint64_t here = limit_read("/proc/sys/user/max_inotify_watches");
-	const char *name = here < global ? "user.max_inotify_watches" :
-					   "fs.inotify.max_user_watches";
-	uint64_t limit = here < global ? here : global;
-	char remedy[160];
-
-	/* As many again for what is made later, and for other programs of the same user. */
-	snprintf(remedy, sizeof(remedy), "sudo sysctl -w %s=%llu", name,
-		 (unsigned long long)(needed * 2 > 65536 ? needed * 2 : 65536));
-	if (limit == UINT64_MAX)
-		found(f, ODD, "watches", "mount /proc", "the limit of inotify cannot be read");
-	else if (!needed)
-		found(f, GOOD, "watches", "", "%s is %llu, one for each directory is needed", name,
-		      (unsigned long long)limit);
-	else
-		found(f,
-		      limit < needed     ? BAD :
-		      limit / 2 < needed ? ODD :
-					   GOOD,
-		      "watches", remedy, "%s is %llu, one for each of %llu directories is needed",
-		      name, (unsigned long long)limit, (unsigned long long)needed);
+	return io_read_file(AT_FDCWD, "/proc/sys/fs/inotify/max_user_instances", 64, &text, NULL) ?
+		       0 :
+		       strtoull(text, NULL, 10);
 }
 
 static void check_instance(struct findings *f)
 {
 	__cleanup_close int fd = inotify_init1(IN_CLOEXEC);
-	uint64_t limit = limit_read("/proc/sys/fs/inotify/max_user_instances");
+	uint64_t limit = instances_limit();
 
 	if (fd >= 0)
 		found(f, GOOD, "inotify", "", "an instance can be had (%llu for each user)",
@@ -199,42 +194,25 @@ static void check_uring(struct findings *f)
 
 /* --- file systems -------------------------------------------------------------------------------- */
 
-static const struct fs_kind {
-	unsigned long magic;
-	const char *name;
-	bool remote; /* others may change it without an event here */
-} fs_kinds[] = {
-	{ 0xef53, "ext4", false },          { 0x58465342, "xfs", false },
-	{ 0x9123683e, "btrfs", false },     { 0xf2f52010, "f2fs", false },
-	{ 0x2fc12fc1, "zfs", false },       { 0x01021994, "tmpfs", false },
-	{ 0x794c7630, "overlayfs", false }, { 0x6969, "nfs", true },
-	{ 0xff534d42, "cifs", true },       { 0xfe534d42, "smb", true },
-	{ 0x65735546, "fuse", true },       { 0x01021997, "9p", true },
-	{ 0x00c36400, "ceph", true },       { 0x5346414f, "afs", true },
-	{ 0x47504653, "gpfs", true },       { 0x0bd00bd0, "lustre", true },
-};
-
-static struct fs_kind fs_of(const char *path)
+/* Return: f_type, 0 when it cannot be told. */
+static uint64_t fs_of(const char *path)
 {
 	struct statfs s;
 
-	if (statfs(path, &s))
-		return (struct fs_kind){ 0, "unknown", false };
-	for (size_t i = 0; i < ARRAY_SIZE(fs_kinds); i++)
-		if (fs_kinds[i].magic == (unsigned long)s.f_type)
-			return fs_kinds[i];
-	return (struct fs_kind){ (unsigned long)s.f_type, "another kind", false };
+	return statfs(path, &s) ? 0 : (uint64_t)s.f_type;
 }
 
 static void check_fs(struct findings *f, const char *root)
 {
-	struct fs_kind kind = fs_of(root);
+	uint64_t magic = fs_of(root);
+	const char *name = ground_name(magic);
+	bool polled = ground_polled(magic);
 
-	found(f, kind.remote ? BAD : GOOD, "file system",
-	      "watch on the machine that writes: changes "
-	      "made by others on this file system give no event here",
-	      "%s is on %s (0x%lx)%s", root, kind.name, kind.magic,
-	      kind.remote ? ", which is shared with other machines" : "");
+	found(f, polled ? ODD : GOOD, "file system",
+	      "better watch on the machine that writes: changes made by others on this file system "
+	      "give no event here, so it is polled",
+	      "%s is on %s (0x%llx)%s", root, name ? name : "another kind",
+	      (unsigned long long)magic, polled ? ", which others may change" : "");
 }
 
 /* The state directory, or what exists of the way to it. */
@@ -251,17 +229,17 @@ static void check_state(struct findings *f, const char *state)
 {
 	static const char other[] = "choose another place with --state or XDG_STATE_HOME";
 	char base[PATH_MAX];
-	struct fs_kind kind;
+	const char *shared;
 	struct statfs s;
 
 	state_base(state, base);
-	kind = fs_of(base);
+	shared = ground_polled(fs_of(base));
 	if (faccessat(AT_FDCWD, base, W_OK | X_OK, AT_EACCESS))
 		found(f, BAD, "state", other, "%s: %s cannot be written: %s", state, base,
 		      err_str(errno));
-	else if (kind.remote)
+	else if (shared)
 		found(f, BAD, "state", other, "%s is on %s: locks there cannot be trusted", state,
-		      kind.name);
+		      shared);
 	else if (!statfs(base, &s) && (uint64_t)s.f_bavail * (uint64_t)s.f_bsize < STATE_FREE_MIN)
 		found(f, ODD, "state", other, "%s: only %llu MiB are free", state,
 		      (unsigned long long)(((uint64_t)s.f_bavail * (uint64_t)s.f_bsize) >> 20));

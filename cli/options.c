@@ -64,6 +64,11 @@ static int option_numbers(const char *verb, const struct sync_texts *t, struct s
 		conf->drain_ns = n * NSEC_PER_SEC;
 		n = conf->batch_files;
 	}
+	if (!ret && t->audit) {
+		ret = cli_number(verb, "audit", t->audit, 0, 86400, &n) ? EXIT_USAGE : 0;
+		conf->audit_ns = n * NSEC_PER_SEC;
+		n = conf->batch_files;
+	}
 	if (!ret && t->batch_files)
 		ret = cli_number(verb, "batch-files", t->batch_files, 1, 32768, &n) ? EXIT_USAGE :
 										      0;
@@ -113,5 +118,6 @@ int options_sync(const char *verb, const char *dir, const struct sync_texts *t,
 	if (common->jobs)
 		conf->jobs = common->jobs;
 	conf->create = t->create;
+	conf->poll = t->poll;
 	return 0;
 }

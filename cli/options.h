@@ -11,8 +11,8 @@
 /** struct sync_texts - what the user wrote; NULL where nothing. */
 struct sync_texts {
 	const char *to, *io, *quiet, *max_delay, *drain, *batch_files, *batch_bytes, *memory,
-		*max_delete, *on_conflict;
-	bool allow_home, create;
+		*max_delete, *on_conflict, *audit;
+	bool allow_home, create, poll;
 };
 
 /** options_sync() - check everything and fill in @conf. Return: 0, or an exit code (a line was

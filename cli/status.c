@@ -57,6 +57,14 @@ static void status_counters(json_t *c)
 	       number_of(c, "conflicts"));
 }
 
+static void status_audit(json_t *a)
+{
+	printf("%-10s %lld passes, the last one took %.0f s, %.0f %% of the next one done\n",
+	       "audit", number_of(a, "passes"),
+	       json_number_value(json_object_get(a, "last_pass_seconds")),
+	       100 * json_number_value(json_object_get(a, "progress")));
+}
+
 static void status_print(json_t *st)
 {
 	printf("%-10s %s (pid %lld)\n", "tree", text_of(st, "root"), number_of(st, "pid"));
@@ -68,9 +76,12 @@ static void status_print(json_t *st)
 	printf("%-10s %lld paths, the oldest change is %.1f s old\n", "dirty",
 	       number_of(st, "dirty"),
 	       json_number_value(json_object_get(st, "unsynced_age_seconds")));
-	printf("%-10s %s, %lld of at most %lld directories, reading with %s\n", "watching",
-	       text_of(st, "mode"), number_of(st, "watches"), number_of(st, "watches_limit"),
-	       text_of(st, "io"));
+	printf("%-10s %s, %lld of %lld directories (limit %lld), reading with %s\n", "watching",
+	       text_of(st, "mode"), number_of(st, "watches"), number_of(st, "watches_needed"),
+	       number_of(st, "watches_limit"), text_of(st, "io"));
+	if (text_of(st, "degraded")[0])
+		printf("%-10s %s\n", "degraded", text_of(st, "degraded"));
+	status_audit(json_object_get(st, "audit"));
 	if (number_of(st, "held") > 0)
 		printf("%-10s %lld deletions wait for spate confirm\n", "held",
 		       number_of(st, "held"));

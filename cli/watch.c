@@ -29,6 +29,9 @@ int verb_watch(int argc, char **argv)
 		{ "on-conflict", &t.on_conflict, NULL,
 		  "WHO  ours, theirs or keep-both, where another writer changed the same path "
 		  "(ours)" },
+		{ "audit", &t.audit, NULL,
+		  "S  a slow look at all directories at most every S seconds, 0: never (60)" },
+		{ "poll", NULL, &t.poll, "watch nothing; look at all directories now and then" },
 		{ "drain", &t.drain, NULL, "S  time to finish after SIGTERM (8)" },
 		{ "allow-home", NULL, &t.allow_home, "DIR may be the home directory" },
 		{ "create", NULL, &t.create, "create the workspace if it does not exist" },

@@ -29,24 +29,16 @@ static void ack_path(const struct flight *f, const struct read_item *item,
 }
 
 /* The chunk list that goes with a row: just read, or the one known before. */
-static const void *ack_list(const struct flight *f, const struct sent *sent, size_t *ret_len)
+static const void *ack_list(const struct sent *sent, size_t *ret_len)
 {
 	const struct read_item *item = sent->item;
-	struct frame frame;
-	size_t at;
+	const struct chunk_list *list;
 
-	*ret_len = 0;
 	if (!item || sent->row.form != CONTENT_LIST)
 		return NULL;
-	if (item->frame == FRAME_NONE) {
-		*ret_len = item->known_list_len;
-		return item->known_list;
-	}
-	at = item->frame;
-	if (frame_next(f->body.area, atomic_load(&f->body.used), &at, &frame) != 1)
-		return NULL;
-	*ret_len = frame.len;
-	return frame.data;
+	list = item->list ? item->list : item->known_list;
+	*ret_len = list ? chunk_list_bytes(list->n) : 0;
+	return list;
 }
 
 /* --- first the index: all of it or nothing --------------------------------------------------- */
@@ -54,12 +46,12 @@ static const void *ack_list(const struct flight *f, const struct sent *sent, siz
 static int ack_write_applied(struct flight *f, struct sent *sent)
 {
 	struct index *ix = f->sync->index;
-	size_t list_len;
+	size_t list_len = 0;
 	const void *list;
 
 	if (sent->deletion)
 		return index_del(ix, sent->dir_id, sent->name, sent->name_len);
-	list = ack_list(f, sent, &list_len);
+	list = ack_list(sent, &list_len);
 	/* What was put beside theirs has no row of its own: nothing is there to compare it with. */
 	if (!sent->beside)
 		sent->row.rev = sent->outcome ? sent->outcome->rev : f->push.version;
@@ -297,6 +289,7 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 		return;
 	if (sent->deletion || sent->row.type != ENTRY_DIR)
 		ack_deleted_dir(f, item);
+	ahead_acked(f, sent);
 	flight_item_done(f, item);
 }
 

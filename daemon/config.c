@@ -30,6 +30,7 @@ void sync_config_init(struct sync_config *c)
 		.batch_files = 4096,
 		.batch_bytes = 8 * MIB,
 		.memory_bytes = 64 * MIB,
+		.audit_ns = 60 * NSEC_PER_SEC,
 	};
 }
 
@@ -204,14 +205,16 @@ static int state_make(const char *root, const char *state, char why[512])
 			      "the state directory belongs to another user; "
 			      "choose another with --state");
 	snprintf(path, sizeof(path), "%s/root", state);
-	if (!io_read_file(AT_FDCWD, path, PATH_MAX, &of, NULL) && strcmp(of, root)) {
+	/* On a full disk it may be there and empty. */
+	if (!io_read_file(AT_FDCWD, path, PATH_MAX, &of, NULL) && of[0] && strcmp(of, root)) {
 		snprintf(why, 512,
 			 "%.200s: this is the state of %.200s; choose another with --state", state,
 			 of);
 		return -EINVAL;
 	}
 	err = io_replace_file(AT_FDCWD, path, root, strlen(root), 0600);
-	if (err)
+	/* Full is no reason to stay away: there may be room again before anything has to be kept. */
+	if (err && err != -ENOSPC && err != -EDQUOT)
 		return refuse(why, err, state,
 			      "the state directory cannot be written; choose another "
 			      "with --state");

@@ -32,6 +32,8 @@ struct sync_config {
 	size_t batch_files;
 	size_t batch_bytes;
 	size_t memory_bytes; /* the budget dirty set and tree are cut from */
+	uint64_t audit_ns;   /* passes of the audit begin at most this often; 0: none */
+	bool poll;           /* watch nothing, look at everything now and then */
 	bool create;         /* create the workspace elsewhere than on loopback */
 	bool embedded;       /* the hub is in this process, its data in the state directory */
 	bool overwrite;      /* push: on top of what another writer changed */

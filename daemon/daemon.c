@@ -76,8 +76,24 @@ static json_t *daemon_counters(const struct sync_health *h)
 	COUNTER(skipped);
 	COUNTER(torn);
 	COUNTER(deletes_sent);
+	COUNTER(audit_found);
 #undef COUNTER
 	return c;
+}
+
+/* What events cannot tell, and what is done about it. */
+static void daemon_status_watch(json_t *st, const struct sync_health *h)
+{
+	json_object_set_new(st, "watches_needed", json_integer((json_int_t)h->watches_needed));
+	json_object_set_new(st, "degraded", json_string(h->degraded));
+	json_object_set_new(st, "poll",
+			    json_pack("{s:I,s:f,s:f}", "directories",
+				      (json_int_t)h->poll.directories, "interval_seconds",
+				      h->poll.interval_s, "last_round_seconds", h->poll.last_s));
+	json_object_set_new(st, "audit",
+			    json_pack("{s:I,s:f,s:f}", "passes", (json_int_t)h->audit.passes,
+				      "last_pass_seconds", h->audit.last_s, "progress",
+				      h->audit.progress));
 }
 
 static json_t *daemon_status(struct daemon *d)
@@ -110,6 +126,7 @@ static json_t *daemon_status(struct daemon *d)
 	json_object_set_new(st, "held_paths", held);
 	json_object_set_new(st, "unclaimed", unclaimed);
 	json_object_set_new(st, "conflicts", sync_conflicts(d->sync));
+	daemon_status_watch(st, h);
 	json_object_set_new(st, "counters", daemon_counters(h));
 	return st;
 }
@@ -387,7 +404,8 @@ static void daemon_tell_ready(struct daemon *d)
 			 "%s is in step with %s/%s (version %llu, %llu directories, io %s)",
 			 d->conf.root, d->conf.url.origin, d->conf.url.workspace,
 			 (unsigned long long)d->health.version,
-			 (unsigned long long)d->health.watches, d->health.io);
+			 (unsigned long long)(d->health.watches + d->health.poll.directories),
+			 d->health.io);
 }
 
 /* Return: 1 = go on, 0 = everything is durable, or -SP_EPENDING. */

@@ -64,25 +64,22 @@ static bool expand_delete_row(struct flight *f, struct read_item *item, const st
 	return true;
 }
 
-static int expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id);
-
 /* A directory below a removed one: it goes with it, unless it was moved away before. */
 static int expand_below_dir(struct flight *f, struct read_item *item, struct spot *at,
-			    uint64_t child, bool *ret_moved)
+			    uint64_t child, struct reach *r, bool *ret_moved)
 {
 	struct dir *d = tree_by_id(f->sync->tree, child);
 
 	*ret_moved = d != NULL;
 	if (!d)
-		return expand_below(f, item, at, child);
-	return tree_placed(d) ? moves_reach(f, d) : -EAGAIN;
+		return expand_below(f, item, at, child, r);
+	if (!tree_placed(d))
+		return -EAGAIN;
+	return r ? moves_want(r, d) : moves_reach(f, d);
 }
 
-/*
- * Delete what is known below @dir_id, deepest first. Depth is bounded by the length of a path.
- * Return: 0; -ENOSPC: the commit is full, the rest comes with the next one; -EAGAIN: not yet.
- */
-static int expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id)
+int expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id,
+		 struct reach *r)
 {
 	char name[PATH_NAME_MAX + 1];
 	struct index_row row;
@@ -95,7 +92,7 @@ static int expand_below(struct flight *f, struct read_item *item, struct spot *a
 		int err = 0;
 
 		if (row.type == ENTRY_DIR)
-			err = expand_below_dir(f, item, at, row.child, &moved);
+			err = expand_below_dir(f, item, at, row.child, r, &moved);
 		if (!err && !moved &&
 		    !expand_delete_row(f, item, at, dir_id, name, (size_t)len, &row))
 			err = -ENOSPC;
@@ -129,11 +126,13 @@ static bool expand_stale(const struct flight *f, const struct read_item *item)
 	return has != item->has_known || (has && !index_row_same(&row, &item->known));
 }
 
-static const char *expand_reason(const struct read_item *item)
+static const char *expand_reason(const struct flight *f, const struct read_item *item,
+				 const struct spot *at, char *text, size_t size)
 {
 	if (item->result != READ_SPECIAL)
-		return item->err == -SP_ETOOBIG ? "larger than spate can store" :
-						  err_str(item->err);
+		return item->err == -SP_ETOOBIG ?
+			       "larger than spate can store" :
+			       intake_reason(f->sync, at->path, item->err, text, size);
 	switch (item->st.mode & S_IFMT) {
 	case S_IFIFO:
 		return "a FIFO";
@@ -148,9 +147,11 @@ static void expand_skip(struct flight *f, struct read_item *item, const struct s
 {
 	struct sync *s = f->sync;
 	bool special = item->result == READ_SPECIAL;
+	char text[160];
 
 	skips_set(s->skips, special ? SKIP_SPECIAL : SKIP_UNREADABLE, f->dirs[item->dir].serial,
-		  item->name, item->name_len, at->path, expand_reason(item));
+		  item->name, item->name_len, at->path,
+		  expand_reason(f, item, at, text, sizeof(text)));
 	if (special)
 		s->totals.skipped++;
 	else
@@ -201,8 +202,11 @@ void expand_put_dir(struct flight *f, uint64_t parent, const char *name, size_t 
 static void expand_write(struct flight *f, const struct read_item *item,
 			 const struct index_row *row, bool keep_list)
 {
+	const struct chunk_list *list = item->list ? item->list : item->known_list;
+
+	keep_list = keep_list && list && row->form == CONTENT_LIST;
 	expand_put(f, f->dirs[item->dir].id, item->name, item->name_len, row,
-		   keep_list ? item->known_list : NULL, keep_list ? item->known_list_len : 0);
+		   keep_list ? list : NULL, keep_list ? chunk_list_bytes(list->n) : 0);
 }
 
 /*
@@ -261,7 +265,7 @@ static int expand_remove(struct flight *f, struct read_item *item)
 
 	if (moves_base(f->sync, item->known.child, &at))
 		return 0;
-	return expand_below(f, item, &at, item->known.child);
+	return expand_below(f, item, &at, item->known.child, NULL);
 }
 
 /* By its path at the remote, if that is another one. */
@@ -298,11 +302,11 @@ static int expand_change(struct flight *f, struct read_item *item, struct plan *
 			 struct spot *at, struct dir *d)
 {
 	bool had_below = item->has_known && item->known.type == ENTRY_DIR;
-	bool replaced = had_below && plan->row.type == ENTRY_DIR && item->displaced, beside;
+	bool beside;
 	struct sent *sent;
 	int err = 0;
 
-	if ((plan->kind == PLAN_DELETE || plan->kind == PLAN_REPLACE || replaced) && had_below)
+	if ((plan->kind == PLAN_DELETE || plan->kind == PLAN_REPLACE) && had_below)
 		err = expand_remove(f, item);
 	if (!err && plan->kind == PLAN_DELETE)
 		err = expand_base(f, item, at);
@@ -341,10 +345,12 @@ static int expand_known_dir(struct flight *f, struct read_item *item, struct dir
 	struct dir *x = tree_by_id(s->tree, item->known.child);
 	struct dir *here = tree_child(s->tree, d, item->name, item->name_len);
 
-	if (!x) {
-		item->displaced = here && here->id && here->id != item->known.child;
-		return 0;
+	if (!x && here && here->id && here->id != item->known.child && item->result == READ_DIR) {
+		item->has_known = false;
+		return moves_reach(f, here);
 	}
+	if (!x)
+		return 0;
 	if (x == here && item->result == READ_DIR)
 		return 0;
 	if (x == here)
@@ -422,8 +428,6 @@ static void expand_item(struct flight *f, struct read_item *item)
 		return;
 	}
 	plan_item(item, &plan);
-	if (item->displaced && (plan.kind == PLAN_TOUCH || plan.kind == PLAN_NOTHING))
-		plan_again(item, &plan);
 	if (hold_item(f, item, &plan, at.path)) {
 		flight_item_done(f, item);
 		return;

@@ -104,6 +104,8 @@ int flight_init(struct sync *s, struct flight *f)
 		return -ENOMEM;
 	f->job.body = &f->body;
 	f->job.chunk = chunk_send;
+	f->job.query = ahead_query;
+	f->job.join = ahead_join;
 	f->job.done = flight_read;
 	f->job.ctx = f;
 	return 0;
@@ -113,6 +115,7 @@ static void flight_forget(struct flight *f)
 {
 	for (uint32_t i = 0; i < f->job.n_items; i++) {
 		free(f->job.items[i].known_list);
+		free(f->job.items[i].list);
 		free(f->job.items[i].target);
 	}
 	f->job.n_items = f->job.n_dirs = 0;
@@ -239,41 +242,52 @@ static int flight_add_dir(struct flight *f, uint64_t serial, size_t *paths_used)
 	return 1;
 }
 
-static void flight_add_item(struct flight *f, struct record *r)
+static void flight_add_item(struct flight *f, struct record *r, int64_t wall_ns)
 {
 	struct flight_dir *d = &f->dirs[f->job.n_dirs - 1];
 	struct read_item *item = &f->job.items[f->job.n_items++];
 	struct index *ix = f->sync->index;
+	void *list;
+	size_t len;
 
 	*item = (struct read_item){
 		.dir = f->job.n_dirs - 1,
 		.name = r->name,
 		.name_len = r->name_len,
 		.frame = FRAME_NONE,
+		.read_ns = wall_ns,
 		.user = r,
 	};
 	item->has_known = !index_get(ix, d->id, r->name, r->name_len, &item->known);
-	if (item->has_known && item->known.form == CONTENT_LIST &&
-	    index_list(ix, d->id, r->name, r->name_len, &item->known_list, &item->known_list_len))
-		item->known_list = NULL;
+	item->quiet = tails_quiet(f->sync->tails, r->dir, r->name, r->name_len);
+	if (!item->has_known || item->known.form != CONTENT_LIST ||
+	    index_list(ix, d->id, r->name, r->name_len, &list, &len))
+		return;
+	if (chunk_list_ok(list, len, item->known.size))
+		item->known_list = list;
+	else
+		free(list);
 }
 
 /* A record whose directory has no place waits until it has one, or is gone. */
-static void flight_fill(struct flight *f, struct record **records, size_t n)
+static void flight_fill(struct flight *f, struct record **records, size_t n, bool urgent)
 {
 	struct sync *s = f->sync;
+	int64_t wall = sync_settle(s, false);
 	size_t paths_used = 0;
 	uint64_t serial = 0;
 	int known = 0;
 
 	qsort(records, n, sizeof(records[0]), record_cmp);
 	for (size_t i = 0; i < n; i++) {
+		if (ahead_rests(s, records[i], urgent))
+			continue;
 		if (records[i]->dir != serial) {
 			serial = records[i]->dir;
 			known = flight_add_dir(f, serial, &paths_used);
 		}
 		if (known > 0)
-			flight_add_item(f, records[i]);
+			flight_add_item(f, records[i], wall);
 		else if (known < 0)
 			coalesce_back(s->dirty, records[i],
 				      known == -EAGAIN ? clock_ns() + SYNC_MOVED_NS : 0);
@@ -293,6 +307,7 @@ void flight_begin(struct sync *s)
 	uint64_t now = clock_ns();
 	struct flight *f = flight_in(s, FLIGHT_FREE);
 	struct list batch, *node;
+	bool urgent = s->cycle.urgent;
 	size_t n = 0;
 
 	if (now < s->quiet_until_ns || flight_due(s, now))
@@ -310,7 +325,7 @@ void flight_begin(struct sync *s)
 	while ((node = list_pop(&batch)))
 		records[n++] = container_of(node, struct record, link);
 	cycle_closed(&s->cycle, now, coalesce_ready(s->dirty));
-	flight_fill(f, records, n);
+	flight_fill(f, records, n, urgent);
 	if (!f->job.n_items || FAULT(batch_taken)) {
 		flight_end(f);
 		return;
@@ -388,8 +403,10 @@ void flight_progress(struct sync *s)
 		flight_next(f);
 	}
 	f = flight_in(s, FLIGHT_READING);
-	if (f && atomic_load(&f->read_done))
+	if (f && atomic_load(&f->read_done)) {
 		f->state = FLIGHT_READ;
+		ahead_read(f);
+	}
 	f = flight_in(s, FLIGHT_READ);
 	if (f && s->remote_known && !atomic_load(&f->chunks_out) && !flight_in(s, FLIGHT_SENDING))
 		expand_flight(f);

@@ -17,13 +17,16 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- actions of the ladder -------------------------------------------------------------- */
 
 static unsigned op_hold_epoch(const struct sync *s)
 {
-	return s->hold_oldest ? s->barrier.first : barrier_now(&s->barrier);
+	if (s->hold_oldest)
+		return s->barrier.first;
+	return s->poll.looking ? s->poll.epoch : barrier_now(&s->barrier);
 }
 
 static unsigned op_hold_now(void *ctx)
@@ -81,6 +84,8 @@ void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len,
 
 static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, unsigned epoch)
 {
+	if (tree_standin(dir->wd))
+		dir->flags |= DIR_HOT;
 	intake_dirty(ctx, dir->serial, name, len, epoch);
 }
 
@@ -105,16 +110,22 @@ static void op_drop(void *ctx, struct dir *dir)
 	intake_gone(s, dir);
 	coalesce_drop_dir(s->dirty, dir->serial);
 	skips_drop_dir(s->skips, dir->serial);
-	if (s->inotify_fd >= 0 && dir->wd >= SYNC_WD_NONE)
-		s->unwatched--;
 }
 
 static void op_unwatch(void *ctx, int wd)
 {
 	struct sync *s = ctx;
 
-	if (s->inotify_fd >= 0 && wd < SYNC_WD_NONE)
+	if (s->inotify_fd >= 0 && !tree_standin(wd))
 		inotify_rm_watch(s->inotify_fd, wd);
+}
+
+/* As far as events told about @dir. The audit looks where they go on doing so. */
+static int64_t intake_settled(const struct sync *s, const struct dir *dir)
+{
+	if (tree_standin(dir->wd))
+		return 0;
+	return dir->list_flags & DIR_AUDIT ? INT64_MAX : index_meta(s->index)->settled_ns;
 }
 
 static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
@@ -122,7 +133,12 @@ static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
 	struct sync *s = ctx;
 	struct index_row row;
 
-	if (index_get(s->index, dir->id, e->name, e->name_len, &row) || plan_differs(&row, &e->st))
+	if (index_get(s->index, dir->id, e->name, e->name_len, &row) ||
+	    plan_differs(&row, &e->st)) {
+		poll_found(s, dir, e->name, e->name_len);
+		return true;
+	}
+	if (plan_racy(&row, intake_settled(s, dir)))
 		return true;
 	if (row.type != ENTRY_DIR)
 		s->totals.existing++;
@@ -162,6 +178,7 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 				intake_relist(s, dir);
 				return;
 			}
+			poll_found(s, dir, name, (size_t)len);
 			intake_dirty(s, dir->serial, name, (size_t)len, epoch);
 		}
 		memcpy(prev, name, (size_t)len);
@@ -247,11 +264,31 @@ static void op_root_lost(void *ctx, const char *why)
 		     s->conf.root, why, s->conf.root);
 }
 
+const char *intake_reason(const struct sync *s, const char *path, int err, char *out, size_t size)
+{
+	int root, fd = -1;
+	struct stat st;
+
+	snprintf(out, size, "%s", err_str(err));
+	if (err != -EACCES && err != -EPERM)
+		return out;
+	root = open(s->conf.root, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (root >= 0)
+		fd = path_open_beneath(root, path, O_PATH);
+	if (fd >= 0 && !fstat(fd, &st))
+		snprintf(out, size, "%s (it belongs to UID %u)", err_str(err), st.st_uid);
+	if (fd >= 0)
+		close(fd);
+	if (root >= 0)
+		close(root);
+	return out;
+}
+
 /* A directory that cannot be looked into is named by its own serial and no name. */
 static void op_skipped(void *ctx, struct dir *dir, int err)
 {
 	struct sync *s = ctx;
-	char path[PATH_BYTES_MAX + 1];
+	char path[PATH_BYTES_MAX + 1], reason[160];
 
 	if (tree_path(dir, path) < 0)
 		snprintf(path, sizeof(path), "%.*s", dir->name_len, dir->name ? dir->name : "");
@@ -263,7 +300,7 @@ static void op_skipped(void *ctx, struct dir *dir, int err)
 		  err == -EXDEV     ? "a second mount of a directory that is watched elsewhere" :
 		  err == -SP_EMOVED ? "the file system that was mounted here is gone or another "
 				      "one" :
-				      err_str(err));
+				      intake_reason(s, path, err, reason, sizeof(reason)));
 	if (!s->retry_at_ns && !s->conf.once)
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 }
@@ -331,6 +368,17 @@ bool intake_waiting(const struct sync *s)
 
 /* --- listings ---------------------------------------------------------------------------- */
 
+static void intake_page(struct sync *s, const struct scan_page *page, uint64_t now)
+{
+	const struct dir *d = tree_by_serial(s->tree, page->serial);
+	uint32_t why = d ? d->list_flags & (DIR_POLL | DIR_AUDIT) : 0;
+	uint64_t cpu = why ? clock_thread_ns() : 0;
+
+	ladder_listed(s->ladder, page, now);
+	if (why)
+		poll_pay(s, why, page->cpu_ns + clock_thread_ns() - cpu);
+}
+
 void intake_pages(struct sync *s)
 {
 	uint64_t start = clock_ns();
@@ -342,7 +390,7 @@ void intake_pages(struct sync *s)
 			return;
 		if (page->last && !page->err)
 			skips_del(s->skips, page->serial, "", 0);
-		ladder_listed(s->ladder, page, start);
+		intake_page(s, page, start);
 		scan_page_free(s->scan, page);
 		if (clock_ns() - start > SYNC_SLICE_NS)
 			return;
@@ -351,29 +399,29 @@ void intake_pages(struct sync *s)
 
 /* --- visits ------------------------------------------------------------------------------ */
 
+static int intake_standin(struct sync *s, const struct dir *d)
+{
+	return tree_standin(d->wd) ? d->wd : s->next_wd++;
+}
+
 /* Return: a wd, a stand-in when the watch limit is reached or nothing is watched, or -errno. */
 static int intake_add_watch(struct sync *s, struct dir *d, int fd)
 {
 	char path[64];
 	int wd;
 
-	if (s->inotify_fd < 0)
-		return d->wd >= 0 ? d->wd : s->next_wd++;
+	if (s->inotify_fd < 0 || poll_standin(s, d, fd))
+		return intake_standin(s, d);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	/* Through the link to the descriptor: IN_DONT_FOLLOW would watch the link itself. */
 	wd = inotify_add_watch(s->inotify_fd, path, WATCHER_MASK & ~IN_DONT_FOLLOW);
 	if (wd >= 0)
-		return wd; /* after a stand-in it is another node's; the old one's drop is counted */
+		return wd;
+	/* Not a full disk: the watch budget is used up. */
 	if (errno != ENOSPC)
 		return -errno;
-	if (d->wd >= SYNC_WD_NONE)
-		return d->wd;
-	if (!s->unwatched++)
-		sync_trouble(s, -ENOSPC,
-			     "watch budget: the limit of inotify watches is reached; what is "
-			     "not watched is polled every %d s; raise fs.inotify.max_user_watches",
-			     (int)(SYNC_POLL_NS / NSEC_PER_SEC));
-	return s->next_wd++;
+	s->poll.no_watch = s->poll.round;
+	return intake_standin(s, d);
 }
 
 /* Opens @d where the tree has it, without looking whether that is the directory. */
@@ -446,7 +494,7 @@ static bool intake_other_root(struct sync *s, int fd, const struct path_ident *i
 	return !path_ident_same(&s->root, ident);
 }
 
-static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
+static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 {
 	struct ladder_visit what;
 	struct path_ident ident, mount;
@@ -484,6 +532,16 @@ static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
 	err = scan_submit(s->scan, what.dir->serial, what.number, fd, what.want_stat);
 	if (err)
 		ladder_list_failed(s->ladder, what.dir->serial, what.number, err);
+}
+
+static void intake_visit(struct sync *s, struct dir *d, uint64_t now)
+{
+	uint32_t why = d->flags & (DIR_POLL | DIR_AUDIT);
+	uint64_t cpu = why ? clock_thread_ns() : 0;
+
+	intake_visit_one(s, d, now);
+	if (why)
+		poll_pay(s, why, clock_thread_ns() - cpu);
 }
 
 void intake_visits(struct sync *s)

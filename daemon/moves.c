@@ -66,7 +66,7 @@ bool moves_elsewhere(struct sync *s, const struct dir *d, struct index_row *ret)
 
 /* --- making a path right ------------------------------------------------------------------------ */
 
-static int reach_want(struct reach *r, struct dir *d)
+int moves_want(struct reach *r, struct dir *d)
 {
 	if (r->n_todo == MOVES_REACH_MAX)
 		return -ENOSPC;
@@ -93,7 +93,7 @@ static const char *keep_name(struct flight *f, const char *name, size_t len)
 	return memcpy(copy, name, len);
 }
 
-/* A file that had the name of the place to go to. */
+/* What has the name of the place to go to. */
 static int reach_delete(struct reach *r, const struct dir *d, const struct index_row *row)
 {
 	struct flight *f = r->flight;
@@ -195,29 +195,38 @@ static int reach_move(struct reach *r, struct dir *d, uint64_t at, const char *n
 	return sent->name && sent->to_name ? 0 : -ENOSPC;
 }
 
-/* Another directory has this name at the remote: it has to leave, or is still to be deleted. */
-static int reach_clear_dir(struct reach *r, const struct dir *d, uint64_t id)
+/* A directory that is gone: what the remote has in it goes, and itself if another one moves there. */
+static int reach_remove(struct reach *r, struct dir *d, const struct index_row *gone, bool moved)
 {
-	struct sync *s = r->flight->sync;
-	struct dir *x = tree_by_id(s->tree, id);
+	struct spot at;
+	int err = moves_base(r->flight->sync, gone->child, &at);
 
-	if (!x)
-		intake_dirty(s, d->parent->serial, d->name, d->name_len, s->barrier.first);
-	if (!x || !tree_placed(x))
-		return -EAGAIN;
-	return x->mark == r->flight->serial ? 0 : reach_want(r, x);
+	if (!err)
+		err = expand_below(r->flight, NULL, &at, gone->child, r);
+	if (err)
+		return err == -ENOSPC ? err : -EAGAIN;
+	return moved ? reach_delete(r, d, gone) : reach_put(r, d);
 }
 
-/* What has the name of @d at the remote, for a @d that is not there. */
-static int reach_clear(struct reach *r, const struct dir *d, bool moved)
+/* What has the name of @d at the remote, where @d is not. */
+static int reach_clear(struct reach *r, struct dir *d, bool moved)
 {
+	struct sync *s = r->flight->sync;
 	struct index_row there;
+	struct dir *x;
 
-	if (index_get(r->flight->sync->index, d->parent->id, d->name, d->name_len, &there))
+	if (index_get(s->index, d->parent->id, d->name, d->name_len, &there))
 		return 0;
-	if (there.type == ENTRY_DIR)
-		return there.child == d->id ? 0 : reach_clear_dir(r, d, there.child);
-	return moved ? reach_delete(r, d, &there) : 0;
+	if (there.type != ENTRY_DIR)
+		return moved ? reach_delete(r, d, &there) : 0;
+	if (there.child == d->id)
+		return 0;
+	x = tree_by_id(s->tree, there.child);
+	if (!x)
+		return reach_remove(r, d, &there, moved);
+	if (!tree_placed(x))
+		return -EAGAIN;
+	return x->mark == r->flight->serial ? 0 : moves_want(r, x);
 }
 
 /* @d's parent is reached. */
@@ -310,7 +319,7 @@ int moves_reach(struct flight *f, struct dir *d)
 	if (!d->parent || d->mark == f->serial)
 		return 0;
 	reach_begin(r, f);
-	err = reach_want(r, d);
+	err = moves_want(r, d);
 	while (!err && r->n_todo)
 		err = reach_down(r, r->todo[--r->n_todo]);
 	if (!err) {

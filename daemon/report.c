@@ -3,34 +3,9 @@
  * report.c - what is true of a sync right now.
  */
 #include "base/clock.h"
-#include "base/io.h"
 #include "daemon/sync_priv.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* Both limits count; the lower one is met first. */
-uint64_t report_watches_limit(void)
-{
-	static const char *const files[] = { "/proc/sys/fs/inotify/max_user_watches", "/proc/sys/"
-										      "user/"
-										      "max_inotify_"
-										      "watches" };
-	uint64_t limit = UINT64_MAX;
-
-	for (size_t i = 0; i < 2; i++) {
-		char *text;
-		uint64_t n;
-
-		if (io_read_file(AT_FDCWD, files[i], 64, &text, NULL))
-			continue;
-		n = strtoull(text, NULL, 10);
-		limit = n < limit ? n : limit;
-		free(text);
-	}
-	return limit == UINT64_MAX ? 0 : limit;
-}
 
 static uint64_t load(const _Atomic uint64_t *v)
 {
@@ -73,13 +48,11 @@ void sync_health(struct sync *s, struct sync_health *ret)
 		.root_lost = s->held,
 		.held = hold_count(s),
 		.unclaimed = index_meta(s->index)->foreign,
-		.mode = s->unwatched ? "hybrid" : "inotify",
 		.io = reader_engine_name(s->reader),
 		.version = s->version,
 		.dirty = coalesce_count(s->dirty),
-		.watches = tree_count(s->tree) - s->unwatched,
-		.watches_limit = s->watches_limit,
 	};
+	poll_report(s, ret);
 	pool_last_error(s->pool, pool_error);
 	ret->remote_down = pool_error[0] || !s->remote_known;
 	ret->pushed = s->first_known && !s->hold.undecided &&

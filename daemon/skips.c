@@ -73,6 +73,11 @@ static struct skip *skip_find(const struct skips *s, uint64_t dir, const char *n
 	return NULL;
 }
 
+bool skips_has(const struct skips *s, uint64_t dir, const char *name, size_t len)
+{
+	return s->map.count && skip_find(s, dir, name, len);
+}
+
 void skips_set(struct skips *s, enum skip_kind kind, uint64_t dir, const char *name, size_t len,
 	       const char *path, const char *reason)
 {

@@ -75,7 +75,8 @@ static uint64_t sync_due(struct sync *s, uint64_t now)
 	if (!s->ring || !ring_depth(s->ring))
 		due = sooner(due, ladder_expire(s->ladder, now));
 	due = sooner(due, s->retry_at_ns);
-	due = sooner(due, s->poll_at_ns);
+	due = sooner(due, tails_next_ns(s->tails));
+	due = sooner(due, poll_due(s));
 	return sooner(due, hold_due(s));
 }
 
@@ -142,6 +143,23 @@ static void sync_retry_path(void *ctx, uint64_t dir, const char *name, size_t le
 		ladder_rewalk(s->ladder, d);
 }
 
+/* Whether everything that ever happened in the tree is acknowledged: only events can say so. */
+static bool sync_at_rest(const struct sync *s)
+{
+	return s->ring && s->walked && !s->held && !tree_unwatched(s->tree) &&
+	       !coalesce_count(s->dirty) && !flight_any(s) && !ladder_busy(s->ladder) &&
+	       !intake_waiting(s);
+}
+
+int64_t sync_settle(struct sync *s, bool idle)
+{
+	int64_t wall = clock_wall_ns(); /* before looking */
+
+	index_settle(s->index,
+		     plan_settled(index_meta(s->index)->settled_ns, wall, idle && sync_at_rest(s)));
+	return wall;
+}
+
 static void sync_timers(struct sync *s)
 {
 	uint64_t now = clock_ns();
@@ -154,16 +172,16 @@ static void sync_timers(struct sync *s)
 		if (skips_forget_unnamed(s->skips))
 			ladder_walk(s->ladder);
 	}
+	ahead_timers(s, now);
 	if (s->watcher && watcher_error(s->watcher)) {
 		s->fatal = watcher_error(s->watcher);
 		log_error("watcher", "reading events failed: %s", err_str(s->fatal));
 	}
-	if (s->unwatched && !s->poll_at_ns)
-		s->poll_at_ns = now + SYNC_POLL_NS;
-	if (s->poll_at_ns && now >= s->poll_at_ns) {
-		s->poll_at_ns = 0;
-		if (s->unwatched)
-			ladder_walk(s->ladder);
+	poll_run(s, now);
+	if (now >= s->settle_at_ns) {
+		s->settle_at_ns = now + SYNC_SETTLE_NS;
+		sync_settle(s, true);
+		index_syncer_ask(s->syncer, now);
 	}
 }
 
@@ -186,10 +204,12 @@ static void sync_urgency(struct sync *s)
 	for (size_t i = 0; i < SYNC_COOKIES && !waiting; i++)
 		waiting = s->cookies[i].number && s->cookies[i].seen &&
 			  !barrier_passed(&s->barrier, s->cookies[i].epoch);
-	if (waiting)
+	if (waiting) {
 		cycle_urge(&s->cycle);
-	else
+		ahead_urge(s);
+	} else {
 		cycle_calm(&s->cycle);
+	}
 }
 
 /* --- the remote's state ---------------------------------------------------------------------- */
@@ -380,12 +400,16 @@ int sync_barrier(struct sync *s, uint64_t *ret_number)
 		return -EAGAIN;
 	*c = (struct cookie){ .number = ++s->last_cookie };
 	/* What is not watched is looked at once more: no event tells about it. */
-	if (s->unwatched)
-		ladder_walk(s->ladder);
-	err = cookie_make(s, c);
+	poll_ask(s);
+	err = s->poll.nothing ? 0 : cookie_make(s, c);
 	if (err) {
 		c->number = 0;
 		return err;
+	}
+	/* Where nothing is watched no event is on its way: the round is the whole proof. */
+	if (s->poll.nothing) {
+		c->seen = true;
+		c->epoch = barrier_close(&s->barrier);
 	}
 	*ret_number = c->number;
 	pool_nudge(s->pool);
@@ -456,7 +480,7 @@ static int fail(char why[512], int err, const char *what)
 
 static int sync_start_watch(struct sync *s, char why[512])
 {
-	int wd, err;
+	int err;
 
 	s->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s->inotify_fd < 0)
@@ -465,16 +489,16 @@ static int sync_start_watch(struct sync *s, char why[512])
 					      "inotify");
 	if (mkdirat(AT_FDCWD, s->conf.state, 0700) && errno != EEXIST)
 		return fail(why, -errno, s->conf.state);
-	wd = intake_watch_cookies(s);
-	if (wd < 0)
-		return fail(why, wd, "watching the state directory");
+	s->cookie_wd = intake_watch_cookies(s);
+	/* The watch budget is used up, not a disk. */
+	s->poll.nothing = s->cookie_wd == -ENOSPC;
+	if (s->cookie_wd < 0 && !s->poll.nothing)
+		return fail(why, s->cookie_wd, "watching the state directory");
 	err = ring_open(&s->ring, SYNC_RING_BYTES);
 	if (err)
 		return fail(why, err, "event ring");
 	err = watcher_start(s->inotify_fd, s->ring, &s->watcher);
-	if (err)
-		return fail(why, err, "watcher thread");
-	return wd;
+	return err ? fail(why, err, "watcher thread") : 0;
 }
 
 static int sync_open_cookies(struct sync *s)
@@ -507,7 +531,7 @@ static int sync_start_remote(struct sync *s, char why[512])
 }
 
 /* Dirty records and directory nodes are cut from the memory budget; see OPERATIONS. */
-static int sync_start_core(struct sync *s, int cookie_wd, char why[512])
+static int sync_start_core(struct sync *s, char why[512])
 {
 	struct cycle_config cycle = {
 		.quiet_ns = s->conf.quiet_ns,
@@ -521,9 +545,10 @@ static int sync_start_core(struct sync *s, int cookie_wd, char why[512])
 		coalesce_new(MAX(s->conf.memory_bytes / 1024, 2 * SCAN_PAGE_ENTRIES), &s->barrier);
 	s->tree = tree_new(MAX(s->conf.memory_bytes / 64, 100000));
 	s->skips = skips_new();
+	s->tails = tails_new();
 	s->conflicts = conflicts_new();
-	if (s->dirty && s->tree && s->skips && s->conflicts)
-		s->ladder = ladder_new(s->tree, &intake_ops, s, cookie_wd);
+	if (s->dirty && s->tree && s->skips && s->tails && s->conflicts)
+		s->ladder = ladder_new(s->tree, &intake_ops, s, s->cookie_wd);
 	return s->ladder ? 0 : fail(why, -ENOMEM, "start");
 }
 
@@ -548,7 +573,10 @@ static int sync_start_flights(struct sync *s, char why[512])
 							     "--io threads)" :
 							     "readers");
 	err = scan_start(&s->scan);
-	return err ? fail(why, err, "scan threads") : 0;
+	if (err)
+		return fail(why, err, "scan threads");
+	err = index_syncer_start(s->index, &s->syncer);
+	return err ? fail(why, err, "index thread") : 0;
 }
 
 static int sync_open_index(struct sync *s, char why[512])
@@ -581,7 +609,7 @@ static void sync_watch_mounts(struct sync *s)
 int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 {
 	struct sync *s = calloc(1, sizeof(*s));
-	int err, wd = -1;
+	int err;
 
 	if (!s)
 		return fail(why, -ENOMEM, "start");
@@ -589,9 +617,9 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 	hold_init(s);
 	s->batch_files = conf->batch_files;
 	s->batch_bytes = conf->batch_bytes;
-	s->inotify_fd = s->cookie_dir = s->epoll_fd = s->parent_fd = -1;
-	s->next_wd = SYNC_WD_NONE;
-	s->watches_limit = report_watches_limit();
+	s->inotify_fd = s->cookie_dir = s->cookie_wd = s->epoll_fd = s->parent_fd = -1;
+	s->next_wd = TREE_WD_NONE;
+	poll_init(s);
 	s->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	err = s->done_fd < 0 || s->epoll_fd < 0 ? fail(why, -errno, "descriptors") : 0;
@@ -600,12 +628,10 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 		err = sync_open_index(s, why);
 	if (!err)
 		err = sync_open_cookies(s) ? fail(why, -errno, "state directory") : 0;
-	if (!err && !conf->once) {
-		wd = sync_start_watch(s, why);
-		err = wd < 0 ? wd : 0;
-	}
+	if (!err && !conf->once)
+		err = sync_start_watch(s, why);
 	if (!err)
-		err = sync_start_core(s, wd, why);
+		err = sync_start_core(s, why);
 	if (!err)
 		err = sync_start_remote(s, why);
 	if (!err)
@@ -643,6 +669,9 @@ void sync_stop(struct sync *s)
 {
 	if (!s)
 		return;
+	if (s->scan)
+		sync_settle(s, true);
+	atomic_store(&s->stopping, true);
 	watcher_stop(s->watcher);
 	scan_stop(s->scan);
 	if (s->chunks)
@@ -659,10 +688,12 @@ void sync_stop(struct sync *s)
 	tree_free(s->tree);
 	skips_free(s->skips);
 	conflicts_free(s->conflicts);
+	tails_free(s->tails);
 	if (s->remote)
 		s->remote->ops->close(s->remote);
 	chunk_pool_close(s->chunks);
 	free(s->reach);
+	index_syncer_stop(s->syncer);
 	index_close(s->index);
 	ring_close(s->ring);
 	for (size_t i = 0; i < 4; i++) {

@@ -27,19 +27,29 @@ struct sync_health {
 	bool pushed;  /* what it found is acknowledged */
 	bool idle;    /* nothing dirty, nothing under way */
 	bool remote_down;
-	bool root_lost;   /* nothing is deleted, nothing is sent */
-	const char *mode; /* "inotify", "hybrid", "poll" */
-	const char *io;   /* "uring", "threads" */
-	uint64_t version, dirty, watches, watches_limit;
-	uint64_t held;       /* deletions that wait; all that is known when the root was lost */
-	uint64_t unclaimed;  /* paths at the remote only */
+	bool root_lost;     /* nothing is deleted, nothing is sent */
+	const char *mode;   /* "inotify", "hybrid", "poll" */
+	const char *io;     /* "uring", "threads" */
+	uint64_t held;      /* deletions that wait; all that is known when the root was lost */
+	uint64_t unclaimed; /* paths at the remote only */
+	uint64_t version, dirty;
+	uint64_t watches, watches_needed, watches_limit;
+	char degraded[512]; /* why the watch is less than it could be, and the remedy; or empty */
+	struct {
+		uint64_t directories; /* not watched */
+		double interval_s, last_s;
+	} poll; /* rounds over them */
+	struct {
+		uint64_t passes;
+		double last_s, progress;
+	} audit;
 	uint64_t unreadable; /* paths unreadable or refused: not durable */
 	double unsynced_age_s;
 	char last_error[256];
 	struct {
 		uint64_t events, overflows, rescans, cycles, commits, requests, bulk_requests,
 			files_read, files_sent, bytes_sent, retries, conflicts, skipped,
-			hashed_bytes, torn, deletes_sent, ring_depth;
+			hashed_bytes, torn, deletes_sent, ring_depth, audit_found;
 	} counters;
 };
 

@@ -5,11 +5,13 @@
  *   sync.c     start, stop, and one turn of the loop
  *   intake.c   events and listings in: ring → ladder → dirty set
  *   flight.c   one cycle out: dirty set → batch → reader
+ *   ahead.c    … large and growing files: what is asked of the hub before, when they are read
  *   expand.c   … → changes → request
  *   moves.c    … with the moves that their paths need
  *   ack.c      … → acknowledgement → index
  *   adopt.c    a client without state learns what the remote holds
  *   hold.c     deletions that wait, the root that may be lost
+ *   poll.c     … what no event tells: the unwatched part, and the audit of the rest
  *   report.c   what is true now
  */
 #ifndef SPATE_DAEMON_SYNC_PRIV_H
@@ -21,24 +23,27 @@
 #include "daemon/adopt.h"
 #include "daemon/conflict.h"
 #include "daemon/hold.h"
+#include "daemon/ground.h"
 #include "daemon/skips.h"
 #include "daemon/sync.h"
+#include "daemon/tails.h"
 #include "pipeline/coalesce.h"
 #include "pipeline/cycle.h"
+#include "pipeline/index_syncer.h"
 #include "pipeline/plan.h"
 #include "uploader/remote.h"
 #include "watcher/ladder.h"
+#include "watcher/patrol.h"
 #include "watcher/watcher.h"
 
 #define SYNC_RING_BYTES (8u << 20)
-#define SYNC_SLICE_NS (5 * 1000000ull)    /* longest stretch of one kind of work */
-#define SYNC_POLL_NS (10 * 1000000000ull) /* walk this often while something is not watched */
-#define SYNC_RETRY_NS (5 * 1000000000ull) /* unreadable and refused paths, a refusing hub */
-#define SYNC_MOVED_NS (5 * 1000000ull)    /* a directory moved under the reader: look again */
-#define SYNC_FLIGHTS 2                    /* one is read while the other is committed */
-#define SYNC_CHUNKS 4                     /* chunks of large files on their way */
+#define SYNC_SLICE_NS (5 * 1000000ull)     /* longest stretch of one kind of work */
+#define SYNC_RETRY_NS (5 * 1000000000ull)  /* unreadable and refused paths, a refusing hub */
+#define SYNC_MOVED_NS (5 * 1000000ull)     /* a directory moved under the reader: look again */
+#define SYNC_SETTLE_NS (1000 * 1000000ull) /* look for rest this often */
+#define SYNC_FLIGHTS 2                     /* one is read while the other is committed */
+#define SYNC_CHUNKS 4                      /* chunks of large files on their way */
 #define SYNC_COOKIES 64
-#define SYNC_WD_NONE 0x40000000 /* from here: stand-ins for directories not watched */
 
 /** struct sent - one change on the wire, and what to remember when it is acknowledged. */
 struct sent {
@@ -109,6 +114,28 @@ struct cookie {
 	unsigned epoch;
 };
 
+/** struct poll - what is looked at though no event asks for it. */
+struct poll {
+	struct patrol rounds; /* over what is not watched */
+	uint32_t round;       /* the tree's number of the one under way */
+	bool awaited;         /* somebody waits for it: @epoch is held */
+	unsigned epoch;
+	bool asked; /* another one is to begin: @asked_epoch is held */
+	unsigned asked_epoch;
+	bool looking;      /* what is wanted now counts in @epoch */
+	uint64_t no_watch; /* the kernel had no watch to give: not asked again in this round */
+	struct ground_limit limit;
+	bool nothing;   /* not even the state directory could be watched: so nothing is */
+	bool told;      /* the log says that something is not watched */
+	const char *fs; /* of a directory that must be polled for it */
+	char fs_path[256];
+	bool root_polled;
+	struct patrol audit; /* over what is watched */
+	uint32_t audit_round;
+	size_t audit_done;
+	uint64_t found, found_before; /* by the audit; when its pass began */
+};
+
 struct sync {
 	struct sync_config conf;
 	int epoll_fd;
@@ -116,18 +143,17 @@ struct sync {
 	/* events in */
 	int inotify_fd; /* -1: a one-shot push */
 	int cookie_dir; /* descriptor of the state directory's "cookies" */
+	int cookie_wd;  /* its watch; -1: none */
 	struct ring *ring;
 	struct watcher *watcher;
 	struct tree *tree;
 	struct ladder *ladder;
 	struct scan *scan;
-	int next_wd; /* next stand-in */
-	uint64_t unwatched;
-	uint64_t watches_limit; /* at the start */
-	uint64_t poll_at_ns;
+	int next_wd;   /* next stand-in */
 	int parent_fd; /* of the visit under way, with what it was opened for; -1: none */
 	uint64_t parent_serial;
 	struct path_ident parent_ident;
+	struct poll poll;
 	bool scan_armed;  /* the wait wakes for pages */
 	bool visits_left; /* the slice was over before the visits were */
 	bool hold_oldest; /* what is looked at now replaces older work: it counts in the oldest epoch */
@@ -135,10 +161,13 @@ struct sync {
 	struct barrier barrier;
 	struct coalesce *dirty;
 	struct cycle cycle;
+	struct tails *tails;
 	struct index *index;
+	struct index_syncer *syncer;
 	/* changes out */
 	struct chunk_pool *chunks;
 	struct reader *reader;
+	_Atomic bool stopping; /* readers do not wait for the hub any more */
 	struct flight flights[SYNC_FLIGHTS];
 	uint64_t flight_serial;
 	struct reach *reach; /* of moves.c */
@@ -160,6 +189,7 @@ struct sync {
 	struct skips *skips;
 	struct conflicts *conflicts;
 	uint64_t retry_at_ns;
+	uint64_t settle_at_ns; /* look again whether all is at rest */
 	struct cookie cookies[SYNC_COOKIES];
 	uint64_t last_cookie;
 	uint64_t overflows; /* after which lost cookies were made again */
@@ -190,6 +220,9 @@ void intake_events(struct sync *s);
 bool intake_waiting(const struct sync *s);
 void intake_pages(struct sync *s);
 void intake_visits(struct sync *s);
+/** intake_reason() - @err at @path (relative; "" the root) for people; of what may not be read the owner's
+ * UID is named. Return: @out. */
+const char *intake_reason(const struct sync *s, const char *path, int err, char *out, size_t size);
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch);
 
 /* flight.c */
@@ -204,8 +237,32 @@ void flight_end(struct flight *f);
 void flight_back(struct flight *f, struct read_item *item, uint64_t due_ns);
 void flight_item_done(struct flight *f, struct read_item *item);
 
+/* ahead.c */
+int ahead_query(void *ctx, const struct sha *hashes, uint32_t n, bool *ret_there);
+int ahead_join(void *ctx, const struct sha *hash, const struct sha *parts, uint32_t n);
+/** ahead_rests() - put a taken record back when its file was read long enough for now. */
+bool ahead_rests(struct sync *s, struct record *r, bool urgent);
+/** ahead_read() - a job was read: remember what took long. */
+void ahead_read(struct flight *f);
+/** ahead_acked() - the remote holds what was sent: remember what is in pieces. */
+void ahead_acked(struct flight *f, const struct sent *sent);
+void ahead_urge(struct sync *s);
+void ahead_timers(struct sync *s, uint64_t now);
+
 /* expand.c: changes out of what was read */
 void expand_flight(struct flight *f);
+struct reach;
+/**
+ * expand_below() - delete what is known below @dir_id, deepest first. Depth is bounded by the length of a
+ * path. What was moved away from there is moved instead.
+ * @item: whose record waits for it, or NULL
+ * @at: the path of @dir_id at the remote
+ * @r: the attempt that it is part of, or NULL
+ *
+ * Return: 0; -ENOSPC: the commit is full, the rest comes with the next one; -EAGAIN: not yet.
+ */
+int expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id,
+		 struct reach *r);
 size_t spot_enter(struct spot *p, const char *name, size_t len);
 struct sent *expand_send(struct flight *f, struct change *c, const struct spot *at);
 void expand_put_dir(struct flight *f, uint64_t parent, const char *name, size_t len,
@@ -225,6 +282,8 @@ bool moves_elsewhere(struct sync *s, const struct dir *d, struct index_row *ret)
 int moves_reach(struct flight *f, struct dir *d);
 /** moves_forget() - what the remote has of @d stays where it is: @d and what is below is new. */
 void moves_forget(struct sync *s, struct dir *d);
+/** moves_want() - the same for @d, as part of the attempt under way. Return: 0 or -ENOSPC. */
+int moves_want(struct reach *r, struct dir *d);
 struct reach *moves_reach_new(void);
 
 /* ack.c: what the hub said, remembered */
@@ -232,8 +291,22 @@ void ack_flight(struct flight *f);
 /** ack_no_index() - the index cannot be written: everything goes back, to be tried again. */
 void ack_no_index(struct flight *f);
 
-/* report.c */
-uint64_t report_watches_limit(void);
+/* poll.c */
+void poll_init(struct sync *s);
+/** poll_run() - begin and go on with rounds and audit as far as they are due. */
+void poll_run(struct sync *s, uint64_t now);
+/** poll_due() - when poll_run() has something to do, 0: not before something else happens. */
+uint64_t poll_due(const struct sync *s);
+/** poll_ask() - a round over the unwatched part that begins after now, held in the current epoch. */
+void poll_ask(struct sync *s);
+/** poll_standin() - whether the directory @fd, with node @d, is to be polled; its file system is named. */
+bool poll_standin(struct sync *s, const struct dir *d, int fd);
+/** poll_pay() - looking at a directory, for the reason in @flags, took @cpu_ns. */
+void poll_pay(struct sync *s, uint32_t flags, uint64_t cpu_ns);
+/** poll_found() - a listing of @d shows that @name differs: is it what no event told? */
+void poll_found(struct sync *s, struct dir *d, const char *name, size_t len);
+/** poll_report() - its part of the health. */
+void poll_report(struct sync *s, struct sync_health *ret);
 
 /* sync.c */
 void sync_wake(struct sync *s);
@@ -242,6 +315,9 @@ void sync_ask_again(struct sync *s);
 /** sync_wait_anew() - whoever waits for what was dirty waits for what is dirty now. Return: the epoch that
  * has passed then. */
 unsigned sync_wait_anew(struct sync *s);
+/** sync_settle() - note whether all is seen and acknowledged; @idle: look for it, else only at the clock.
+ * Return: the wall clock. */
+int64_t sync_settle(struct sync *s, bool idle);
 void sync_trouble(struct sync *s, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

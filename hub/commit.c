@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/fault.h"
+#include "hub/deltas.h"
 #include "hub/reply.h"
 
 #include <endian.h>
@@ -20,59 +20,9 @@
 
 #define FRAMES_MAX BULK_CHANGES_MAX
 #define CHANGE_BYTES_MIN 6u /* the shortest record: a deletion of a one-byte name */
-#define MISSING_BYTES_MAX (12u << 20)
+#define REFUSED_BYTES_MAX (12u << 20)
 #define REPLY_BYTES_MAX (4u << 20)
 #define CLOSEST_LOOKS_MAX 10000
-
-struct commit_work {
-	struct job job;
-	struct http_request *r;
-	struct change *changes;
-	struct meta_frame *frames;
-	uint64_t submitted_ns;
-};
-
-static void work_free(void *work)
-{
-	struct commit_work *w = work;
-
-	meta_result_free(&w->job.result);
-	free(w->changes);
-	free(w->frames);
-	free(w);
-}
-
-static struct commit_work *work_new(struct http_request *r, enum job_kind kind)
-{
-	struct commit_work *w = calloc(1, sizeof(*w));
-
-	if (!w) {
-		reply_errno(r, -ENOMEM, "commit");
-		return NULL;
-	}
-	w->r = r;
-	w->job.kind = kind;
-	w->job.tenant = AUTH_TENANT;
-	w->job.ctx = w;
-	r->work = w;
-	r->work_free = work_free;
-	return w;
-}
-
-/* An array that hostile input asks for: claimed from the budget before it is allocated. */
-static void *claim_array(struct http_request *r, size_t n, size_t size)
-{
-	void *p;
-
-	if (http_claim(r, n * size)) {
-		reply_error(r, REPLY_BUSY, NULL, "too many requests at once, try again");
-		return NULL;
-	}
-	p = calloc(n ? n : 1, size);
-	if (!p)
-		reply_errno(r, -ENOMEM, "commit");
-	return p;
-}
 
 /* --- frames ------------------------------------------------------------------------------ */
 
@@ -100,7 +50,7 @@ static int count_frames(struct http_request *r, const unsigned char *area, size_
 }
 
 /* Parses and verifies the contents. Return: 0, or -1 with the refusal prepared. */
-static int take_frames(struct commit_work *w, const unsigned char *area, size_t n)
+static int take_frames(struct work *w, const unsigned char *area, size_t n)
 {
 	struct digester *d = http_digester();
 	int count = count_frames(w->r, area, n);
@@ -114,7 +64,7 @@ static int take_frames(struct commit_work *w, const unsigned char *area, size_t 
 		reply_errno(w->r, -ENOMEM, "digester");
 		return -1;
 	}
-	w->frames = claim_array(w->r, (size_t)count, sizeof(*w->frames));
+	w->frames = work_claim(w->r, (size_t)count, sizeof(*w->frames));
 	if (!w->frames)
 		return -1;
 	for (int i = 0; i < count && frame_next(area, n, &at, &f) > 0; i++) {
@@ -138,36 +88,23 @@ static int take_frames(struct commit_work *w, const unsigned char *area, size_t 
 	return 0;
 }
 
-static const struct meta_frame *find_frame(const struct commit_work *w, uint64_t offset)
-{
-	size_t lo = 0, hi = w->job.n_frames;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (w->frames[mid].offset == offset)
-			return &w->frames[mid];
-		if (w->frames[mid].offset < offset)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
 /* What a change says of its own content must fit the frame it names. */
-static bool check_content(struct commit_work *w, unsigned i, const struct change *c)
+static bool check_content(struct work *w, unsigned i, const struct change *c)
 {
-	const struct meta_frame *f;
+	struct meta_frame *f;
 	char field[48];
+	int delta;
 
 	if (c->op != CHANGE_PUT_FILE || c->frame == FRAME_NONE)
 		return true;
-	f = find_frame(w, c->frame);
+	f = work_frame(w, c->frame);
 	if (!f) {
 		snprintf(field, sizeof(field), "changes[%u].frame", i);
 		reply_error(w->r, REPLY_MALFORMED, field, "no frame begins there");
 	} else if (!sha_same(&f->hash, &c->e.hash)) {
+		delta = deltas_note(w, i, f);
+		if (delta)
+			return delta > 0;
 		snprintf(field, sizeof(field), "changes[%u].hash", i);
 		reply_error(w->r, REPLY_MALFORMED, field, "the frame has another hash");
 	} else if (c->e.form == CONTENT_BLOB && f->len != c->e.size) {
@@ -183,26 +120,12 @@ static bool check_content(struct commit_work *w, unsigned i, const struct change
 
 /* --- records ----------------------------------------------------------------------------- */
 
-/* "path: empty component" in record @where becomes field "changes[3].path". */
 static void refuse_record(struct http_request *r, const char *where, int err, const char *why)
 {
-	size_t n = why ? strcspn(why, ":") : 0;
-	char field[96];
-
-	if (!why)
-		why = "not a record";
-	if (n && why[n])
-		snprintf(field, sizeof(field), "%s.%.*s", where, (int)n, why);
-	else
-		snprintf(field, sizeof(field), "%s", where);
-	if (err == -SP_ETOOBIG)
-		reply_error_with(r, REPLY_LIMIT, field, "\"limit\":\"changes\",\"max\":65536", "%s",
-				 why);
-	else
-		reply_error(r, REPLY_MALFORMED, field, "%s", why);
+	work_refuse(r, where, err, why, "\"limit\":\"changes\",\"max\":65536");
 }
 
-static int take_changes(struct commit_work *w, struct wire_reader *wr)
+static int take_changes(struct work *w, struct wire_reader *wr)
 {
 	struct meta_commit *c = &w->job.commit;
 	char where[32];
@@ -228,7 +151,7 @@ static int take_changes(struct commit_work *w, struct wire_reader *wr)
 	return 0;
 }
 
-static int take_records(struct commit_work *w, struct wire_reader *wr, size_t meta_bytes)
+static int take_records(struct work *w, struct wire_reader *wr, size_t meta_bytes)
 {
 	struct commit_head *head = &w->job.commit.head;
 	int got = wire_next(wr);
@@ -242,7 +165,7 @@ static int take_records(struct commit_work *w, struct wire_reader *wr, size_t me
 		refuse_record(w->r, "header", 0, "n: more changes than the records can hold");
 		return -1;
 	}
-	w->changes = claim_array(w->r, head->n_changes, sizeof(*w->changes));
+	w->changes = work_claim(w->r, head->n_changes, sizeof(*w->changes));
 	if (!w->changes)
 		return -1;
 	w->job.commit.changes = w->changes;
@@ -277,7 +200,7 @@ static int take_bulk_head(struct http_request *r, struct bulk_head *head)
  * A digest that names the body: the hash of all of it but the contents, whose hashes were
  * checked and stand in their frames. Two bodies share it only if they are the same.
  */
-static void digest_body(const struct commit_work *w, size_t frames_at, struct sha *ret)
+static void digest_body(const struct work *w, size_t frames_at, struct sha *ret)
 {
 	struct digester *d = http_digester();
 	const unsigned char *body = w->r->body;
@@ -289,7 +212,7 @@ static void digest_body(const struct commit_work *w, size_t frames_at, struct sh
 	digest_sha_end(d, ret);
 }
 
-static int parse_bulk(struct commit_work *w)
+static int parse_bulk(struct work *w)
 {
 	struct http_request *r = w->r;
 	struct wire_reader wr;
@@ -308,6 +231,8 @@ static int parse_bulk(struct commit_work *w)
 	if (err)
 		return err;
 	digest_body(w, frames_at, &w->job.commit.digest);
+	if (deltas_resolve(w))
+		return -1;
 	w->job.commit.workspace = r->route.workspace;
 	w->job.commit.tenant = AUTH_TENANT;
 	w->job.commit.time_ns = clock_wall_ns();
@@ -346,26 +271,15 @@ void reply_no_workspace(struct http_request *r, const char *name)
 			 "there is no workspace %s", name);
 }
 
-static void reply_missing(struct http_request *r, const struct meta_result *res)
+static void reply_missing(struct http_request *r, struct work *w)
 {
-	char hex[SHA_HEX + 1], field[48];
-	struct buf extra;
-	int err;
+	struct meta_result *res = &w->job.result;
+	char field[48];
 
-	buf_init(&extra, MISSING_BYTES_MAX);
-	err = buf_printf(&extra, "\"missing\":[");
-	for (uint32_t i = 0; i < res->n_missing && !err; i++) {
-		hex_encode(res->missing[i].hash.b, SHA_BYTES, hex);
-		err = buf_printf(&extra, "%s{\"index\":%u,\"hash\":\"%s\"}", i ? "," : "",
-				 res->missing[i].index, hex);
-	}
-	if (!err)
-		err = buf_printf(&extra, "]");
+	deltas_lacking(w, res->missing, res->n_missing);
 	snprintf(field, sizeof(field), "changes[%u].hash",
 		 res->n_missing ? res->missing[0].index : 0);
-	reply_error_with(r, REPLY_MANIFEST_INVALID, field, err ? NULL : buf_str(&extra),
-			 "the hub lacks %u contents that the commit names", res->n_missing);
-	buf_free(&extra);
+	work_missing(r, res->missing, res->n_missing, field, "the commit names");
 }
 
 static void reply_refused(struct http_request *r, const struct meta_result *res)
@@ -374,7 +288,7 @@ static void reply_refused(struct http_request *r, const struct meta_result *res)
 	bool first = true;
 	int err;
 
-	buf_init(&extra, MISSING_BYTES_MAX);
+	buf_init(&extra, REFUSED_BYTES_MAX);
 	err = buf_printf(&extra, "\"rejected\":[");
 	for (uint32_t i = 0; i < res->n_outcomes && !err; i++) {
 		const struct outcome *o = &res->outcomes[i];
@@ -410,7 +324,7 @@ static void reply_applied(struct http_request *r, const struct meta_result *res)
 	buf_free(&out);
 }
 
-static void reply_stale(struct http_request *r, const struct commit_work *w)
+static void reply_stale(struct http_request *r, const struct work *w)
 {
 	char extra[96];
 
@@ -421,7 +335,7 @@ static void reply_stale(struct http_request *r, const struct commit_work *w)
 			 "the workspace has moved on");
 }
 
-static void reply_verdict(struct http_request *r, struct commit_work *w)
+static void reply_verdict(struct http_request *r, struct work *w)
 {
 	const struct meta_result *res = &w->job.result;
 
@@ -448,7 +362,7 @@ static void reply_verdict(struct http_request *r, struct commit_work *w)
 		reply_refused(r, res);
 		return;
 	case META_MISSING:
-		reply_missing(r, res);
+		reply_missing(r, w);
 		return;
 	case META_INVALID:
 		reply_error(r, REPLY_MANIFEST_INVALID, res->field, "%s", res->why);
@@ -458,7 +372,7 @@ static void reply_verdict(struct http_request *r, struct commit_work *w)
 
 static void on_committed(struct http_request *r)
 {
-	struct commit_work *w = r->work;
+	struct work *w = r->work;
 
 	http_drop_body(r);
 	if (w->job.err)
@@ -469,7 +383,7 @@ static void on_committed(struct http_request *r)
 
 static void on_stored(struct http_request *r)
 {
-	struct commit_work *w = r->work;
+	struct work *w = r->work;
 
 	http_drop_body(r);
 	if (w->job.err)
@@ -479,48 +393,20 @@ static void on_stored(struct http_request *r)
 					"existing", (json_int_t)(w->job.n_frames - w->job.n_new)));
 }
 
-/* --- the way to the committer and back --------------------------------------------------- */
-
-static void job_done(struct job *job)
-{
-	struct commit_work *w = job->ctx;
-
-	if (job->kind == JOB_COMMIT)
-		histogram_add(&w->r->svc->stats.commit_seconds, clock_ns() - w->submitted_ns);
-	http_resume(w->r);
-}
-
-static void submit(struct commit_work *w, void (*resumed)(struct http_request *r))
-{
-	struct http_request *r = w->r;
-	int err = FAULT(hub_body_read);
-
-	if (err) {
-		reply_errno(r, err, "body");
-		return;
-	}
-	w->job.done = job_done;
-	w->submitted_ns = clock_ns();
-	http_suspend(r, resumed);
-	err = committer_submit(r->svc->committer, &w->job);
-	if (err) {
-		w->job.err = err;
-		http_resume(r);
-	}
-}
+/* --- both routes -------------------------------------------------------------------------- */
 
 void commit_bulk(struct http_request *r)
 {
-	struct commit_work *w = work_new(r, JOB_COMMIT);
+	struct work *w = work_new(r, JOB_COMMIT);
 
 	if (w && !parse_bulk(w))
-		submit(w, on_committed);
+		work_submit(w, on_committed);
 }
 
 void commit_blobs(struct http_request *r)
 {
-	struct commit_work *w = work_new(r, JOB_BLOBS);
+	struct work *w = work_new(r, JOB_BLOBS);
 
 	if (w && !take_frames(w, r->body, r->body_len))
-		submit(w, on_stored);
+		work_submit(w, on_stored);
 }

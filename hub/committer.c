@@ -40,7 +40,7 @@ struct committer {
 
 struct group {
 	struct job *jobs[GROUP_JOBS];
-	struct pack_place places[GROUP_JOBS]; /* of their areas */
+	struct pack_place places[GROUP_JOBS][2]; /* of their areas */
 	size_t n;
 	size_t bytes;
 	bool sync;    /* the packs are synced before COMMIT */
@@ -54,6 +54,11 @@ static void __attribute__((noreturn)) die(const char *what, int err)
 	log_error("hub", "%s failed: %s; ending, so that nothing is acknowledged that may be lost",
 		  what, err_str(err));
 	_exit(EXIT_FAILURE);
+}
+
+static size_t job_bytes(const struct job *job)
+{
+	return job->area_len + job->made_len;
 }
 
 static bool job_applied(const struct job *job)
@@ -71,30 +76,39 @@ static void group_collect(struct committer *c, struct job *first, struct group *
 		job->n_new = 0;
 		job->result = (struct meta_result){ 0 };
 		g->jobs[g->n++] = job;
-		g->bytes += job->area_len;
+		g->bytes += job_bytes(job);
 		if (g->n == GROUP_JOBS || g->bytes >= GROUP_BYTES)
 			break;
 		job = queue_try_pop(c->queue);
 	}
 }
 
+/* What came and what was made of it may lie in two packs: each is one write. */
+static int job_place(struct committer *c, struct job *job, struct pack_place places[2])
+{
+	int err = 0;
+
+	if (job->area_len)
+		err = packs_append(c->packs, job->area, job->area_len, &places[0]);
+	if (!err && job->made_len)
+		err = packs_append(c->packs, job->made, job->made_len, &places[1]);
+	for (size_t k = 0; k < job->n_frames && !err; k++) {
+		struct meta_frame *f = &job->frames[k];
+		bool made = f->kind == META_FRAME_MADE;
+
+		f->place = places[made];
+		f->place.at += f->offset - (made ? job->area_len : 0);
+	}
+	return err;
+}
+
 static int group_place(struct committer *c, struct group *g)
 {
 	for (size_t i = 0; i < g->n; i++) {
-		struct job *job = g->jobs[i];
-		struct pack_place *place = &g->places[i];
-		int err;
+		int err = job_place(c, g->jobs[i], g->places[i]);
 
-		if (!job->area_len)
-			continue;
-		err = packs_append(c->packs, job->area, job->area_len, place);
 		if (err)
 			return err;
-		for (size_t k = 0; k < job->n_frames; k++)
-			job->frames[k].place = (struct pack_place){
-				.pack = place->pack,
-				.at = place->at + job->frames[k].offset,
-			};
 	}
 	g->sync = g->bytes >= SMALL_BYTES || packs_unsynced(c->packs) > UNSYNCED_BYTES;
 	if (g->sync)
@@ -130,6 +144,20 @@ static int group_rows(struct committer *c, struct group *g)
 	return 0;
 }
 
+static int job_tail(struct committer *c, const struct job *job, const struct pack_place places[2])
+{
+	int err = 0;
+
+	if (!job_applied(job) || !job_bytes(job))
+		return 0;
+	c->tail = true;
+	if (job->area_len)
+		err = c->meta->ops->tail_add(c->meta, places[0], job->area, job->area_len);
+	if (!err && job->made_len)
+		err = c->meta->ops->tail_add(c->meta, places[1], job->made, job->made_len);
+	return err;
+}
+
 /* Let COMMIT make the contents durable, too: as rows of the tail, or synced before it. */
 static int group_secure(struct committer *c, struct group *g)
 {
@@ -146,14 +174,8 @@ static int group_secure(struct committer *c, struct group *g)
 		c->stats.syncs++;
 		return c->tail ? c->meta->ops->tail_clear(c->meta) : 0;
 	}
-	for (size_t i = 0; i < g->n && !err; i++) {
-		const struct job *job = g->jobs[i];
-
-		if (!job->area_len || !job_applied(job))
-			continue;
-		c->tail = true;
-		err = c->meta->ops->tail_add(c->meta, g->places[i], job->area, job->area_len);
-	}
+	for (size_t i = 0; i < g->n && !err; i++)
+		err = job_tail(c, g->jobs[i], g->places[i]);
 	return err;
 }
 
@@ -203,7 +225,7 @@ static void job_count(struct committer *c, const struct job *job)
 		return;
 	c->stats.commits += job->kind == JOB_COMMIT;
 	c->stats.blobs += job->n_frames;
-	c->stats.bytes += job->area_len;
+	c->stats.bytes += job_bytes(job);
 }
 
 static void group_done(struct committer *c, struct group *g, int err)
@@ -232,7 +254,7 @@ static void group_run(struct committer *c, struct group *g)
 	}
 	for (size_t i = 0; i < g->n; i++) {
 		struct job *job = g->jobs[i];
-		struct group one = { .jobs = { job }, .n = 1, .bytes = job->area_len };
+		struct group one = { .jobs = { job }, .n = 1, .bytes = job_bytes(job) };
 
 		group_done(c, &one, group_try(c, &one));
 	}

@@ -26,7 +26,9 @@ struct job {
 	const char *tenant;
 	const unsigned char *area; /* frames, verified */
 	size_t area_len;
-	struct meta_frame *frames; /* offset, len, hash filled; place set by the committer */
+	const unsigned char *made; /* frames of META_FRAME_MADE; likewise */
+	size_t made_len;
+	struct meta_frame *frames; /* of both areas, in order; place set by the committer */
 	size_t n_frames;
 	/* results, valid in @done */
 	int err;                       /* 0, -ENOSPC, -errno */

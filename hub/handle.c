@@ -2,6 +2,7 @@
 // handle.c - which function answers which route, and the routes that are only a line.
 #include "hub/commit.h"
 #include "hub/contents.h"
+#include "hub/join.h"
 #include "hub/reply.h"
 #include "hub/versions.h"
 
@@ -31,6 +32,8 @@ void routes_handle(struct http_request *r)
 	static void (*const handlers[ROUTE_COUNT])(struct http_request *) = {
 		[ROUTE_BULK] = commit_bulk,
 		[ROUTE_BLOBS] = commit_blobs,
+		[ROUTE_BLOBS_QUERY] = join_query,
+		[ROUTE_BLOBS_JOIN] = join_blobs,
 		[ROUTE_FILE] = contents_file,
 		[ROUTE_FETCH] = contents_fetch,
 		[ROUTE_MANIFEST] = versions_manifest,

@@ -16,10 +16,19 @@
 
 struct meta;
 
+enum meta_frame_kind {
+	META_FRAME_SENT = 0, /* a content as it came */
+	META_FRAME_DELTA,    /* a list delta as it came: kept in the pack, referred to by nobody */
+	META_FRAME_MADE,     /* a full list the hub made of one */
+};
+
 /** struct meta_frame - a content of the request, already verified and placed in a pack. */
 struct meta_frame {
-	uint64_t offset; /* in the frames area of its request: what struct change.frame says */
+	enum meta_frame_kind kind;
 	uint32_t len;
+	uint32_t held;   /* made: so many of its first chunks were found for an older list */
+	uint64_t offset; /* in the frames area of its request: what struct change.frame says; those
+			  * that were made go on behind the area */
 	struct sha hash;
 	struct pack_place place;
 };

@@ -195,7 +195,7 @@ static int version_add(struct commit_run *run)
 	int err;
 
 	for (size_t i = 0; i < c->n_frames; i++)
-		bytes += c->frames[i].len;
+		bytes += c->frames[i].kind == META_FRAME_MADE ? 0 : c->frames[i].len;
 	err = sql_run(run->db, SQL_VERSION_ADD, "iiiiiuuiu", run->ws, run->version, run->writer,
 		      c->head.seq, c->time_ns, run->puts, run->deletes, bytes, run->moved);
 	if (!err)

@@ -18,14 +18,20 @@ static const struct sha empty_hash = { {
 } };
 
 /* A frame that no put names can only be meant as a chunk: without the index it would be lost. */
+static bool wants_index(const struct commit_run *run, size_t i)
+{
+	const struct meta_frame *f = &run->c->frames[i];
+
+	return run->used[i] ? f->len >= BLOB_INDEX_MIN : f->kind == META_FRAME_SENT;
+}
+
 int content_index(struct commit_run *run)
 {
 	for (size_t i = 0; i < run->c->n_frames; i++) {
-		const struct meta_frame *f = &run->c->frames[i];
 		int r = 0;
 
-		if (f->len >= BLOB_INDEX_MIN || !run->used[i])
-			r = sql_blob_add(run->db, run->tenant, f);
+		if (wants_index(run, i))
+			r = sql_blob_add(run->db, run->tenant, &run->c->frames[i]);
 		if (r < 0)
 			return r;
 	}
@@ -56,12 +62,12 @@ static int missing(struct commit_run *run, uint32_t index, const struct sha *has
 	return 0;
 }
 
-/* Return: number of missing chunks or -errno. */
-static int list_missing(struct commit_run *run, uint32_t index, uint32_t n)
+/* Looks for chunks @from to @n. Return: number of missing ones or -errno. */
+static int list_missing(struct commit_run *run, uint32_t index, uint32_t from, uint32_t n)
 {
 	int lacking = 0;
 
-	for (uint32_t k = 0; k < n; k++) {
+	for (uint32_t k = from; k < n; k++) {
 		struct list_chunk chunk = list_get(run->list, k);
 		struct meta_blob blob;
 		int r = sql_blob(run->db, run->tenant, &chunk.hash, &blob);
@@ -78,10 +84,20 @@ static int list_missing(struct commit_run *run, uint32_t index, uint32_t n)
 	return lacking;
 }
 
+/* The first chunks of a list made for change @index that need not be looked for again. */
+static uint32_t list_held(const struct commit_run *run, uint32_t index)
+{
+	uint64_t at = run->c->changes[index].frame;
+	const struct meta_frame *f = at == FRAME_NONE ? NULL : check_frame(run->c, at);
+
+	return f ? f->held : 0;
+}
+
 /* Whether all chunks of the list at @blob are there. Return: 1, 0 or -errno. */
 static int list_complete(struct commit_run *run, uint32_t index, const struct meta_blob *blob)
 {
 	const struct entry *e = &run->c->changes[index].e;
+	uint32_t held = list_held(run, index);
 	int n, r;
 
 	if (run->list_size == e->size && sha_same(&run->list_ok, &e->hash))
@@ -99,12 +115,12 @@ static int list_complete(struct commit_run *run, uint32_t index, const struct me
 		run_invalid(run, index, "hash", "not a list of chunks that make up the size");
 		return 0;
 	}
-	if ((uint32_t)n > COMMIT_CHUNKS_MAX - run->chunks) {
+	if ((uint32_t)n - held > COMMIT_CHUNKS_MAX - run->chunks) {
 		run_invalid(run, index, "size", "too many chunks in one commit");
 		return 0;
 	}
-	run->chunks += (uint32_t)n;
-	r = list_missing(run, index, (uint32_t)n);
+	run->chunks += (uint32_t)n - held;
+	r = list_missing(run, index, held, (uint32_t)n);
 	if (r)
 		return r < 0 ? r : 0;
 	run->list_ok = e->hash;

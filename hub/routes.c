@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FETCH_BODY_MAX (2u << 20)
+#define RECORDS_BODY_MAX (2u << 20) /* the largest fetch, query or join */
 
 struct route_rule {
 	const char *tail; /* behind the fixed part */
@@ -24,12 +24,14 @@ static const struct route_rule top_rules[] = {
 	{ "/readyz", ROUTE_HEALTH, false, true, 0 },
 	{ "/metrics", ROUTE_METRICS, false, false, 0 },
 	{ "/v1/blobs", ROUTE_BLOBS, true, false, BULK_BYTES_MAX },
+	{ "/v1/blobs/query", ROUTE_BLOBS_QUERY, true, false, RECORDS_BODY_MAX },
+	{ "/v1/blobs/join", ROUTE_BLOBS_JOIN, true, false, RECORDS_BODY_MAX },
 };
 
 static const struct route_rule workspace_rules[] = {
 	{ "", ROUTE_WORKSPACE, false, false, 0 },
 	{ "/bulk", ROUTE_BULK, true, false, BULK_BYTES_MAX },
-	{ "/fetch", ROUTE_FETCH, true, false, FETCH_BODY_MAX },
+	{ "/fetch", ROUTE_FETCH, true, false, RECORDS_BODY_MAX },
 	{ "/manifest", ROUTE_MANIFEST, false, false, 0 },
 	{ "/manifest-hash", ROUTE_MANIFEST_HASH, false, false, 0 },
 	{ "/file", ROUTE_FILE, false, false, 0 },

@@ -20,6 +20,8 @@
 #define ROUTES(X)                                                                           \
 	X(BULK,          "bulk")                                                            \
 	X(BLOBS,         "blobs")                                                           \
+	X(BLOBS_QUERY,   "blobs_query")                                                     \
+	X(BLOBS_JOIN,    "blobs_join")                                                      \
 	X(FILE,          "file")                                                            \
 	X(FETCH,         "fetch")                                                           \
 	X(MANIFEST,      "manifest")                                                        \

@@ -406,3 +406,10 @@ bool coalesce_has_room(const struct coalesce *c, size_t n)
 {
 	return n <= c->by_name.max - c->by_name.count;
 }
+
+bool coalesce_holds(const struct coalesce *c, uint64_t dir, const char *name, size_t len)
+{
+	uint64_t hash = map_hash_name(dir, name, len);
+
+	return find(c, hash, dir, name, len, false) || find(c, hash, dir, name, len, true);
+}

@@ -85,6 +85,8 @@ void coalesce_back(struct coalesce *c, struct record *r, uint64_t due_ns);
  * end by themselves. Costs its records, not all. Return: how many. */
 size_t coalesce_drop_dir(struct coalesce *c, uint64_t dir);
 
+/** coalesce_holds() - whether the path has a record, in whatever state. */
+bool coalesce_holds(const struct coalesce *c, uint64_t dir, const char *name, size_t len);
 size_t coalesce_ready(const struct coalesce *c);
 /** coalesce_count() - all records, in whatever state. */
 size_t coalesce_count(const struct coalesce *c);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define CONTENT_MAX ((size_t)FRAME_HEAD + BLOB_BYTES_MAX)
+#define PIECE_MAX ((size_t)FRAME_HEAD + BODY_PIECE_MAX)
 
 static size_t page_up(size_t n)
 {
@@ -38,7 +39,7 @@ int body_open(struct body *b, size_t soft)
 
 	if (!soft || soft > BULK_BYTES_MAX)
 		return -EINVAL;
-	cap = page_up(soft + BODY_WRITERS * CONTENT_MAX);
+	cap = page_up(soft + BODY_WRITERS * (PIECE_MAX + CONTENT_MAX));
 	area = map_area(cap);
 	if (!area)
 		return -ENOMEM;

@@ -19,6 +19,8 @@
 /* How many may append at the same time. Each may have begun one content when the soft limit is
  * passed, and what was begun has to fit: a large file's list comes after all its chunks. */
 #define BODY_WRITERS 2u
+/* The last piece of a large file travels in the body, before its list, when it is this small. */
+#define BODY_PIECE_MAX (256u << 10)
 
 struct body {
 	unsigned char *area; /* mapped; pages are touched when used */
@@ -28,7 +30,8 @@ struct body {
 };
 
 /**
- * body_open() - map a region: @soft bytes plus room for the largest content of each writer.
+ * body_open() - map a region: @soft bytes plus room for the largest content of each writer, which is a
+ * piece and a list.
  * @soft: from 1 to BULK_BYTES_MAX
  *
  * Return: 0, -EINVAL, -ENOMEM.

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,7 @@ static int put_meta(struct index *ix)
 		.root = ix->meta.root,
 		.held = ix->meta.held,
 		.foreign = ix->meta.foreign,
+		.settled_ns = ix->meta.settled_ns,
 	};
 	MDB_val val = { .mv_data = &disk, .mv_size = sizeof(disk) };
 
@@ -154,6 +156,7 @@ int index_commit(struct index *ix)
 	}
 	ix->write = NULL;
 	ix->meta_dirty = false;
+	ix->commits++;
 	return 0;
 }
 
@@ -194,6 +197,7 @@ static void row_put(const struct index_row *row, const MDB_val *key, struct disk
 		.xxh = row->xxh,
 		.hash = row->hash,
 		.child = row->child,
+		.read_ns = row->read_ns,
 	};
 	ret->sum = index_sum(key, ret, offsetof(struct disk_row, sum));
 }
@@ -219,6 +223,7 @@ static int row_get(const MDB_val *key, const MDB_val *val, struct index_row *ret
 		.xxh = disk.xxh,
 		.hash = disk.hash,
 		.child = disk.child,
+		.read_ns = disk.read_ns,
 	};
 	return 0;
 }
@@ -483,6 +488,12 @@ int index_set_root(struct index *ix, const struct path_ident *root)
 	return own ? index_commit(ix) : 0;
 }
 
+void index_settle(struct index *ix, int64_t settled_ns)
+{
+	ix->meta_dirty |= ix->meta.settled_ns != settled_ns;
+	ix->meta.settled_ns = settled_ns;
+}
+
 int index_clear(struct index *ix)
 {
 	static const uint8_t none[16];
@@ -493,8 +504,8 @@ int index_clear(struct index *ix)
 		return err;
 	for (size_t i = 0; i < 6 && !rc; i++)
 		rc = mdb_drop(ix->write,
-			      (MDB_dbi[]){ ix->rows, ix->lists, ix->places, ix->inodes,
-					   ix->moving, ix->mounts }[i],
+			      (MDB_dbi[]){ ix->rows, ix->lists, ix->places, ix->inodes, ix->moving,
+					   ix->mounts }[i],
 			      0);
 	if (rc)
 		return index_failed(ix, rc);
@@ -615,10 +626,17 @@ uint64_t index_count(struct index *ix)
 	return st.ms_entries;
 }
 
+uint64_t index_commits(const struct index *ix)
+{
+	return ix->commits;
+}
+
 int index_sync(struct index *ix)
 {
 	int rc = mdb_env_sync(ix->env, 1);
 
+	if (rc)
+		atomic_store_explicit(&ix->unsynced, true, memory_order_relaxed);
 	return rc > 0 ? -rc : rc ? -EIO : 0;
 }
 
@@ -648,6 +666,7 @@ static int load_meta(struct index *ix)
 	ix->meta.root = disk.root;
 	ix->meta.held = disk.held;
 	ix->meta.foreign = disk.foreign;
+	ix->meta.settled_ns = disk.settled_ns;
 	ix->next_dir = disk.next_dir;
 	ix->before = ix->meta;
 	return 0;
@@ -660,7 +679,8 @@ static int load(struct index *ix)
 		MDB_dbi *dbi;
 	} dbs[] = {
 		{ "rows", &ix->rows },     { "lists", &ix->lists },   { "meta", &ix->meta_db },
-		{ "places", &ix->places }, { "inodes", &ix->inodes }, { "moving", &ix->moving }, { "mounts", &ix->mounts },
+		{ "places", &ix->places }, { "inodes", &ix->inodes }, { "moving", &ix->moving },
+		{ "mounts", &ix->mounts },
 	};
 	int err = index_begin(ix), rc = 0;
 
@@ -718,6 +738,15 @@ static int open_env(struct index *ix, const char *state_dir)
 	return rc ? to_errno(ix, rc) : 0;
 }
 
+/* Who has a name in commits had an index once. */
+static void tell_gone(const struct index *ix)
+{
+	struct stat st;
+
+	if (fstatat(ix->state_fd, INDEX_DIR "/data.mdb", &st, AT_SYMLINK_NOFOLLOW))
+		log_warn("index", "it is gone: everything is compared with the remote again");
+}
+
 /* Discards what cannot be believed; what is left is sound, or nothing. */
 static int screen(const struct index *ix, const char *state_dir, unsigned *ret_starts)
 {
@@ -766,6 +795,7 @@ int index_open(const char *state_dir, const char *remote, struct index **ret, bo
 {
 	struct index *ix = calloc(1, sizeof(*ix));
 	unsigned starts;
+	bool known;
 	int err;
 
 	if (!ix)
@@ -775,7 +805,12 @@ int index_open(const char *state_dir, const char *remote, struct index **ret, bo
 	if (strlen(remote) >= sizeof(ix->meta.remote))
 		goto out_drop;
 	ix->state_fd = open(state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	err = ix->state_fd < 0 ? -errno : index_writer(ix->state_fd, ix->meta.writer);
+	err = ix->state_fd < 0 ? -errno : 0;
+	known = !err && !faccessat(ix->state_fd, "writer", F_OK, AT_SYMLINK_NOFOLLOW);
+	if (!err)
+		err = index_writer(ix->state_fd, ix->meta.writer);
+	if (!err && known)
+		tell_gone(ix);
 	if (!err)
 		err = screen(ix, state_dir, &starts);
 	if (!err)
@@ -805,7 +840,7 @@ void index_close(struct index *ix)
 	index_abort(ix);
 	if (ix->meta_dirty && !index_begin(ix))
 		index_commit(ix);
-	if (!index_sync(ix))
+	if (!index_sync(ix) && !atomic_load_explicit(&ix->unsynced, memory_order_relaxed))
 		index_mark(ix->state_fd, true, 0);
 	drop(ix);
 }

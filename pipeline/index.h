@@ -43,9 +43,10 @@ struct index_row {
 	struct xxh xxh;  /* of a blob's bytes, or of a symlink's target */
 	struct sha hash; /* files */
 	uint64_t child;  /* directories: the id of what is in it */
+	int64_t read_ns; /* wall clock when its reading began; 0: unknown */
 };
 
-/** index_row_same() - whether two rows say the same. */
+/** index_row_same() - whether two rows say the same; when they were read does not count. */
 static inline bool index_row_same(const struct index_row *a, const struct index_row *b)
 {
 	return a->type == b->type && a->form == b->form && a->flags == b->flags &&
@@ -63,6 +64,7 @@ struct index_meta {
 	uint8_t uid[16];              /* the workspace's random id; all zero: none yet */
 	uint64_t version;             /* newest version this client made or saw acknowledged */
 	uint64_t seen;                /* version whose whole manifest this client knows; 0: none */
+	int64_t settled_ns;           /* plan_settled() */
 	struct path_ident root;       /* the tree it was made of; ino 0: not yet known */
 	uint64_t held, foreign;       /* rows with INDEX_HELD, INDEX_FOREIGN */
 	uint8_t writer[WRITER_BYTES]; /* random, made once */
@@ -94,6 +96,9 @@ int index_set_seen(struct index *ix, uint64_t version);
 /** index_set_root() - remember which directory the rows are about (in the open transaction, or its
  * own). */
 int index_set_root(struct index *ix, const struct path_ident *root);
+/** index_settle() - remember up to which wall clock time every change was seen and acknowledged; written
+ * with the next commit, or at the end. */
+void index_settle(struct index *ix, int64_t settled_ns);
 /** index_clear() - forget all rows, workspace id, version and what was seen (another workspace behind the same
  * URL), in the open transaction, or its own. Keeps the writer id; directory ids are still never
  * reused. */
@@ -105,7 +110,7 @@ int index_doubt(struct index *ix);
 
 /** index_get() - Return: 0, -ENOENT, -SP_EINTEGRITY (checksum: treat as absent). */
 int index_get(struct index *ix, uint64_t dir, const char *name, size_t len, struct index_row *ret);
-/** index_list() - the chunk list bytes kept with a file. malloc'ed. Return: 0, -ENOENT, -ENOMEM,
+/** index_list() - the chunk list (see chunk.h) kept with a file. malloc'ed. Return: 0, -ENOENT, -ENOMEM,
  * -SP_EINTEGRITY (treat as absent). */
 int index_list(struct index *ix, uint64_t dir, const char *name, size_t len, void **ret,
 	       size_t *ret_len);
@@ -171,7 +176,10 @@ void index_abort(struct index *ix);
 
 /** index_count() - rows. */
 uint64_t index_count(struct index *ix);
-/** index_sync() - write it to the disk; any thread; slow. */
+/** index_commits() - how many transactions were committed since it was opened. */
+uint64_t index_commits(const struct index *ix);
+/** index_sync() - write it to the disk; any thread; slow. After a failed one it is not called clean any
+ * more: the next start looks at everything. */
 int index_sync(struct index *ix);
 
 #endif

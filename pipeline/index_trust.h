@@ -15,9 +15,10 @@
 #include "pipeline/index.h"
 
 #include <lmdb.h>
+#include <stdatomic.h>
 
-#define INDEX_FORMAT 2u
 #define INDEX_DBS 7
+#define INDEX_FORMAT 4u
 #define INDEX_DIR "index"
 #define INDEX_KEY_MAX (8 + 255)
 #define INDEX_STARTS_MAX 2u
@@ -38,6 +39,7 @@ struct disk_row {
 	struct xxh xxh;
 	struct sha hash;
 	uint64_t child;
+	int64_t read_ns;
 	uint32_t sum; /* index_sum() of the bytes before */
 } __attribute__((packed));
 
@@ -69,6 +71,7 @@ struct disk_meta {
 	uint64_t seen;
 	struct path_ident root;
 	uint64_t held, foreign;
+	int64_t settled_ns;
 	uint32_t sum;
 } __attribute__((packed));
 
@@ -83,6 +86,9 @@ struct index {
 	struct index_meta before; /* of the write transaction */
 	uint64_t next_dir;
 	bool meta_dirty; /* not as on disk */
+	uint64_t commits;
+	/* A sync has failed: the kernel tells that once, and may have dropped pages. */
+	atomic_bool unsynced;
 	int state_fd;
 };
 

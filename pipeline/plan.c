@@ -43,6 +43,7 @@ static void set_row(const struct read_item *item, enum entry_type type, struct p
 		.ctime_ns = item->st.ctime_ns,
 		.ino = item->st.ino,
 		.dev = item->st.dev,
+		.read_ns = item->read_ns,
 	};
 }
 
@@ -60,6 +61,15 @@ static bool stat_moved(const struct index_row *a, const struct index_row *b)
 {
 	return a->flags != b->flags || a->size != b->size || a->mtime_ns != b->mtime_ns ||
 	       a->ctime_ns != b->ctime_ns || a->ino != b->ino || a->dev != b->dev;
+}
+
+/* Of a file that is as it was: the index learns its stat, or that the stat is a proof by now. */
+static enum plan_kind kind_of_same(const struct read_item *item, const struct index_row *row)
+{
+	const struct index_row *known = &item->known;
+	bool proves = plan_racy(known, 0) && item->read_ns > known->read_ns;
+
+	return stat_moved(row, known) || proves ? PLAN_TOUCH : PLAN_NOTHING;
 }
 
 /* What other clients see of a file or symlink, but for its content. */
@@ -116,7 +126,7 @@ static void plan_symlink(const struct read_item *item, struct plan *ret)
 	    known->size == ret->row.size) {
 		ret->row.rev = known->rev;
 		if (!sent_moved(&ret->row, known)) {
-			ret->kind = stat_moved(&ret->row, known) ? PLAN_TOUCH : PLAN_NOTHING;
+			ret->kind = kind_of_same(item, &ret->row);
 			return;
 		}
 	}
@@ -159,7 +169,7 @@ static void plan_same(const struct read_item *item, struct plan *ret)
 	if (sent_moved(&ret->row, known))
 		set_change(item, CHANGE_PUT_FILE, ret);
 	else
-		ret->kind = stat_moved(&ret->row, known) ? PLAN_TOUCH : PLAN_NOTHING;
+		ret->kind = kind_of_same(item, &ret->row);
 }
 
 static void plan_gone(const struct read_item *item, struct plan *ret)
@@ -208,14 +218,6 @@ void plan_item(const struct read_item *item, struct plan *ret)
 	ret->kind = PLAN_AGAIN;
 }
 
-void plan_again(const struct read_item *item, struct plan *ret)
-{
-	memset(ret, 0, sizeof(*ret));
-	set_row(item, ENTRY_DIR, ret);
-	ret->row.size = 0;
-	set_change(item, CHANGE_PUT_DIR, ret);
-}
-
 bool plan_differs(const struct index_row *row, const struct scan_stat *st)
 {
 	if (row->type != plan_type(st->mode) || row->mode != permissions(st))
@@ -227,4 +229,20 @@ bool plan_differs(const struct index_row *row, const struct scan_stat *st)
 	return (row->flags & ENTRY_UNSTABLE) || row->size != st->size ||
 	       row->mtime_ns != st->mtime_ns || row->ctime_ns != st->ctime_ns ||
 	       row->ino != st->ino || row->dev != st->dev;
+}
+
+bool plan_racy(const struct index_row *row, int64_t settled_ns)
+{
+	int64_t tick = row->ctime_ns % 1000000000 ? PLAN_TICK_NS : PLAN_TICK_COARSE_NS;
+	int64_t proof = row->read_ns > settled_ns ? row->read_ns : settled_ns;
+
+	/* A directory's names are compared one by one. */
+	return row->type != ENTRY_DIR && proof < row->ctime_ns + tick;
+}
+
+int64_t plan_settled(int64_t before_ns, int64_t wall_ns, bool quiet)
+{
+	if (quiet)
+		return wall_ns;
+	return wall_ns < before_ns ? 0 : before_ns;
 }

@@ -46,12 +46,35 @@ struct plan {
  */
 void plan_item(const struct read_item *item, struct plan *ret);
 
-/** plan_again() - as plan_item() for a directory, but put though nothing moved. */
-void plan_again(const struct read_item *item, struct plan *ret);
-
 /** plan_differs() - the stat-walk's question: does a listed entry differ from its row? Of
  * directories only type and mode count; what is unstable, held or foreign always differs. */
 bool plan_differs(const struct index_row *row, const struct scan_stat *st);
+
+/*
+ * A file system stamps a change with a clock that ticks only now and then: what is written right after a
+ * file was read may leave its ctime as it was.
+ */
+#define PLAN_TICK_NS (10 * 1000000ll)          /* a jiffy where they are longest */
+#define PLAN_TICK_COARSE_NS (2 * 1000000000ll) /* ctime without a sub-second part */
+
+/**
+ * plan_racy() - whether @row's stat is no proof that the file is still what was read: its ctime lies within a
+ * tick of the moment it was read at, or after it (a clock was set back).
+ * @settled_ns: plan_settled(), as far as events tell about the file; 0 where they do not; INT64_MAX while
+ * they go on telling
+ *
+ * Such a file is read again by a walk; that costs a read, and the row is a proof afterwards.
+ */
+bool plan_racy(const struct index_row *row, int64_t settled_ns);
+
+/**
+ * plan_settled() - up to which wall clock time every change was seen and acknowledged.
+ * @before_ns: what it was
+ * @quiet: no event waits and nothing is dirty or on its way
+ *
+ * A clock that was set back takes it back to 0: what is stamped from now on lies before it.
+ */
+int64_t plan_settled(int64_t before_ns, int64_t wall_ns, bool quiet);
 
 /** plan_type() - entry type of a mode's S_IFMT bits; ENTRY_NONE for special files. */
 enum entry_type plan_type(uint32_t mode);

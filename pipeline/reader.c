@@ -12,15 +12,13 @@
  * size packs the small files densely into one buffer. It is compared with the stat of the
  * descriptor afterwards, which also shows another file put under the name in between.
  */
-#include "pipeline/reader.h"
+#include "pipeline/reader_priv.h"
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "pipeline/reader_engine.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -37,41 +35,6 @@
 #define TORN 1
 
 static_assert(READER_THREADS <= BODY_WRITERS, "the body has room for what each worker began");
-
-struct worker {
-	struct reader *r;
-	pthread_t thread;
-	bool running;
-	void *engine;
-	struct digester *digester;
-	unsigned char *slots_area; /* SLOTS_BYTES: small files, one after another */
-	unsigned char *big;        /* BIG_BYTES: a larger one */
-	struct reader_slot slots[READER_GROUP];
-	struct read_item *owner[READER_GROUP]; /* of slots[] */
-	/* of the job under way */
-	struct read_job *job;
-	int root;  /* -1: not yet opened */
-	int dirfd; /* of the group */
-};
-
-struct reader {
-	const struct reader_ops *engine;
-	struct chunk_pool *chunks;
-	char *root;
-	struct reader_stats stats;
-	pthread_mutex_t mu; /* guards the fields below; innermost */
-	pthread_cond_t wake;
-	struct read_job *job;
-	uint64_t serial; /* of the job: a worker takes part once */
-	unsigned busy;   /* workers in the job */
-	bool stop;
-	struct worker workers[READER_THREADS];
-};
-
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
-}
 
 /* --- stat ------------------------------------------------------------------------------ */
 
@@ -98,7 +61,7 @@ static int stat_name(const struct worker *w, const char *name, struct scan_stat 
 	return 0;
 }
 
-static int stat_fd(int fd, struct scan_stat *ret)
+int reader_stat_fd(int fd, struct scan_stat *ret)
 {
 	struct stat st;
 
@@ -109,7 +72,7 @@ static int stat_fd(int fd, struct scan_stat *ret)
 	return 0;
 }
 
-static bool stat_moved(const struct scan_stat *a, const struct scan_stat *b)
+bool reader_stat_moved(const struct scan_stat *a, const struct scan_stat *b)
 {
 	return a->size != b->size || a->mtime_ns != b->mtime_ns || a->ctime_ns != b->ctime_ns ||
 	       a->ino != b->ino || a->dev != b->dev;
@@ -125,66 +88,9 @@ static void settle_error(struct read_item *it, int err)
 }
 
 /* The first item of a job is always begun: so every job gets somewhere. */
-static bool no_room(const struct worker *w, const struct read_item *it)
+bool reader_no_room(const struct worker *w, const struct read_item *it)
 {
 	return it != w->job->items && body_full(w->job->body);
-}
-
-static int append(struct worker *w, struct read_item *it, const void *data, uint32_t len)
-{
-	int64_t at = body_add(w->job->body, data, len, &it->hash);
-
-	if (at < 0) {
-		it->result = READ_NOROOM;
-		return 0;
-	}
-	it->frame = (uint64_t)at;
-	it->result = READ_FILE;
-	return 0;
-}
-
-static bool same_blob(const struct read_item *it)
-{
-	return it->has_known && !it->resend && !(it->known.flags & INDEX_FOREIGN) &&
-	       it->known.type == ENTRY_FILE && it->known.form == CONTENT_BLOB &&
-	       it->known.size == it->size && xxh_same(it->known.xxh, it->xxh);
-}
-
-/* A row that came with a manifest has no XXH3. */
-static bool same_foreign(const struct read_item *it, enum content_form form)
-{
-	return it->has_known && !it->resend && it->known.flags & INDEX_FOREIGN &&
-	       it->known.type == ENTRY_FILE && it->known.form == form &&
-	       it->known.size == it->size && sha_same(&it->known.hash, &it->hash);
-}
-
-/* A file of at most BLOB_SMALL_MAX bytes was read. Return: 0 with a result, or -errno. */
-static int finish_blob(struct worker *w, struct read_item *it, const void *data, uint32_t len)
-{
-	int err = FAULT(file_read);
-
-	if (err)
-		return err;
-	count(&w->r->stats.files_read, 1);
-	count(&w->r->stats.bytes_read, len);
-	it->form = CONTENT_BLOB;
-	it->size = len;
-	it->xxh = digest_xxh(data, len);
-	if (same_blob(it)) {
-		it->hash = it->known.hash;
-		it->result = READ_SAME;
-		return 0;
-	}
-	if (no_room(w, it)) {
-		it->result = READ_NOROOM;
-		return 0;
-	}
-	digest_sha(w->digester, data, len, &it->hash);
-	if (same_foreign(it, CONTENT_BLOB)) {
-		it->result = READ_SAME;
-		return 0;
-	}
-	return append(w, it, data, len);
 }
 
 /* --- one file at a time ---------------------------------------------------------------- */
@@ -199,183 +105,16 @@ static int read_blob(struct worker *w, struct read_item *it, int fd, bool last)
 
 	if (got < 0)
 		return (int)got;
-	err = stat_fd(fd, &after);
+	err = reader_stat_fd(fd, &after);
 	if (err)
 		return err;
-	if ((uint64_t)got != it->st.size || stat_moved(&it->st, &after)) {
-		count(&w->r->stats.torn, 1);
+	if ((uint64_t)got != it->st.size || reader_stat_moved(&it->st, &after)) {
+		reader_count(&w->r->stats.torn, 1);
 		if (!last)
 			return TORN;
 		it->unstable = true;
 	}
-	return finish_blob(w, it, w->big, (uint32_t)MIN((uint64_t)got, size));
-}
-
-static bool same_chunk(const struct read_item *it, uint32_t i, const struct sha *hash, uint32_t len)
-{
-	struct list_chunk known;
-
-	if (!it->has_known || it->resend || !it->known_list ||
-	    it->known_list_len < LIST_HEAD + ((size_t)i + 1) * LIST_ITEM)
-		return false;
-	known = list_get(it->known_list, i);
-	return known.len == len && sha_same(&known.hash, hash);
-}
-
-/*
- * Reads chunk @i of a file and sends it ahead unless the hub has it.
- * Return: its length, short at the end of the file; or -errno.
- */
-static ssize_t read_chunk(struct worker *w, struct read_item *it, int fd, uint32_t i, void *list)
-{
-	uint64_t at = (uint64_t)i * CHUNK_BYTES;
-	struct chunk *c = chunk_get(w->r->chunks);
-	unsigned char *data;
-	struct sha hash;
-	ssize_t got;
-	int err;
-
-	if (!c)
-		return -ECANCELED;
-	data = c->area + FRAME_HEAD;
-	got = io_pread_full(fd, data, (size_t)MIN(it->st.size - at, CHUNK_BYTES), (off_t)at);
-	if (got <= 0)
-		goto out_put;
-	digest_sha(w->digester, data, (size_t)got, &hash);
-	list_put_item((char *)list + LIST_HEAD + (size_t)i * LIST_ITEM, &hash, (uint32_t)got);
-	if (same_chunk(it, i, &hash, (uint32_t)got))
-		goto out_put;
-	c->len = (uint32_t)got;
-	frame_put_head(c->area, c->len, &hash);
-	err = w->job->chunk(w->job->ctx, it, c);
-	return err ? err : got;
-
-out_put:
-	chunk_put(w->r->chunks, c);
-	return got;
-}
-
-/* Return: bytes read, at most the size at the start; or -errno. */
-static int64_t read_chunks(struct worker *w, struct read_item *it, int fd, void *list)
-{
-	uint64_t done = 0;
-
-	memcpy(list, LIST_MAGIC, LIST_HEAD);
-	while (done < it->st.size) {
-		ssize_t got = read_chunk(w, it, fd, (uint32_t)(done / CHUNK_BYTES), list);
-
-		if (got < 0)
-			return got;
-		done += (uint64_t)got;
-		if (got != (ssize_t)CHUNK_BYTES)
-			break;
-	}
-	return (int64_t)done;
-}
-
-static size_t list_bytes(uint64_t size)
-{
-	return LIST_HEAD + (size_t)((size + CHUNK_BYTES - 1) / CHUNK_BYTES) * LIST_ITEM;
-}
-
-static int finish_list(struct worker *w, struct read_item *it, const void *list)
-{
-	size_t len = list_bytes(it->size);
-	int err = FAULT(file_read);
-
-	if (err)
-		return err;
-	count(&w->r->stats.files_read, 1);
-	it->form = CONTENT_LIST;
-	digest_sha(w->digester, list, len, &it->hash);
-	if (it->has_known && !it->resend && it->known.type == ENTRY_FILE &&
-	    it->known.form == CONTENT_LIST && sha_same(&it->known.hash, &it->hash)) {
-		it->result = READ_SAME;
-		return 0;
-	}
-	return append(w, it, list, (uint32_t)len);
-}
-
-/*
- * Of content that is known from a manifest only its list's hash is: before anything is sent ahead the
- * file is read once to see whether it cuts into the same list.
- * Return: 1 the same, with a result; 0; -errno.
- */
-static int read_foreign(struct worker *w, struct read_item *it, int fd)
-{
-	void *list __cleanup_free = malloc(list_bytes(it->st.size));
-	struct scan_stat after = { 0 };
-	struct sha hash;
-
-	if (!list)
-		return -ENOMEM;
-	memcpy(list, LIST_MAGIC, LIST_HEAD);
-	for (uint64_t at = 0; at < it->st.size; at += CHUNK_BYTES) {
-		uint32_t len = (uint32_t)MIN(it->st.size - at, CHUNK_BYTES);
-		ssize_t got = io_pread_full(fd, w->big, len, (off_t)at);
-
-		if (got < 0)
-			return (int)got;
-		if (got != (ssize_t)len)
-			return 0;
-		digest_sha(w->digester, w->big, len, &hash);
-		list_put_item((char *)list + LIST_HEAD + at / CHUNK_BYTES * LIST_ITEM, &hash, len);
-	}
-	it->form = CONTENT_LIST;
-	it->size = it->st.size;
-	digest_sha(w->digester, list, list_bytes(it->size), &it->hash);
-	if (!same_foreign(it, CONTENT_LIST) || stat_fd(fd, &after) || stat_moved(&it->st, &after))
-		return 0;
-	count(&w->r->stats.files_read, 1);
-	count(&w->r->stats.bytes_read, it->size);
-	it->known_list_len = list_bytes(it->size);
-	free(it->known_list);
-	it->known_list = list;
-	list = NULL;
-	it->result = READ_SAME;
-	return 1;
-}
-
-/* Streams a file of any size; one that moves meanwhile is taken as it came. */
-static int read_large(struct worker *w, struct read_item *it, int fd)
-{
-	void *list __cleanup_free = NULL;
-	struct scan_stat after = { 0 };
-	int64_t done;
-	int err;
-
-	if (it->st.size > FILE_BYTES_MAX)
-		return -SP_ETOOBIG;
-	if (no_room(w, it)) {
-		it->result = READ_NOROOM;
-		return 0;
-	}
-	if (it->has_known && it->known.flags & INDEX_FOREIGN && it->known.form == CONTENT_LIST &&
-	    it->known.size == it->st.size) {
-		int same = read_foreign(w, it, fd);
-
-		if (same)
-			return same > 0 ? 0 : same;
-	}
-	list = malloc(list_bytes(it->st.size));
-	if (!list)
-		return -ENOMEM;
-	done = read_chunks(w, it, fd, list);
-	if (done < 0)
-		return (int)done;
-	count(&w->r->stats.bytes_read, (uint64_t)done);
-	err = stat_fd(fd, &after);
-	if (err)
-		return err;
-	if ((uint64_t)done != it->st.size || stat_moved(&it->st, &after)) {
-		count(&w->r->stats.torn, 1);
-		it->unstable = true;
-	}
-	/* So much was cut off that it is no list any more. */
-	if (done <= (int64_t)BLOB_SMALL_MAX)
-		return read_blob(w, it, fd, true);
-	it->size = (uint64_t)done;
-	return finish_list(w, it, list);
+	return reader_take_bytes(w, it, w->big, (uint32_t)MIN((uint64_t)got, size));
 }
 
 static int read_file(struct worker *w, struct read_item *it, bool last)
@@ -388,15 +127,16 @@ static int read_file(struct worker *w, struct read_item *it, bool last)
 		return TORN;
 	if (fd < 0)
 		return fd;
-	count(&w->r->stats.opened, 1);
-	err = stat_fd(fd, &it->st);
+	reader_count(&w->r->stats.opened, 1);
+	err = reader_stat_fd(fd, &it->st);
 	if (err)
 		return err;
 	if (!S_ISREG(it->st.mode))
 		return TORN;
-	if (it->st.size > BLOB_SMALL_MAX)
-		return read_large(w, it, fd);
-	return read_blob(w, it, fd, last);
+	if (it->st.size <= BLOB_SMALL_MAX)
+		return read_blob(w, it, fd, last);
+	err = reader_take_large(w, it, fd);
+	return err == CUT_SHORT ? read_blob(w, it, fd, true) : err;
 }
 
 static int read_symlink(struct worker *w, struct read_item *it)
@@ -413,7 +153,7 @@ static int read_symlink(struct worker *w, struct read_item *it)
 	err = stat_name(w, it->name, &after);
 	if (err)
 		return err;
-	if (stat_moved(&it->st, &after))
+	if (reader_stat_moved(&it->st, &after))
 		return TORN;
 	it->target = malloc((size_t)n + 1);
 	if (!it->target)
@@ -468,6 +208,8 @@ static void clear_item(struct read_item *it)
 	it->xxh = (struct xxh){ 0 };
 	it->hash = (struct sha){ 0 };
 	it->frame = FRAME_NONE;
+	it->list = NULL;
+	it->read_ns = 0;
 	it->target = NULL;
 	it->target_len = 0;
 }
@@ -520,7 +262,7 @@ static unsigned fill_slots(struct worker *w, struct read_item *items, uint32_t n
 		struct read_item *it = &items[i];
 		int err;
 
-		if (no_room(w, it)) {
+		if (reader_no_room(w, it)) {
 			it->result = READ_NOROOM;
 			continue;
 		}
@@ -559,14 +301,14 @@ static void check_slots(struct worker *w, unsigned n)
 		opened++;
 		if (s->err)
 			continue;
-		s->err = stat_fd(s->fd, &after);
-		if (!s->err && (s->got != it->st.size || stat_moved(&it->st, &after))) {
+		s->err = reader_stat_fd(s->fd, &after);
+		if (!s->err && (s->got != it->st.size || reader_stat_moved(&it->st, &after))) {
 			s->err = TORN;
 			torn++;
 		}
 	}
-	count(&w->r->stats.opened, opened);
-	count(&w->r->stats.torn, torn);
+	reader_count(&w->r->stats.opened, opened);
+	reader_count(&w->r->stats.torn, torn);
 }
 
 static void finish_slot(struct worker *w, struct reader_slot *s, struct read_item *it)
@@ -577,7 +319,7 @@ static void finish_slot(struct worker *w, struct reader_slot *s, struct read_ite
 		read_one(w, it, s->err == TORN);
 		return;
 	}
-	err = finish_blob(w, it, s->buf, s->got);
+	err = reader_take_bytes(w, it, s->buf, s->got);
 	if (err)
 		settle_error(it, err);
 }
@@ -605,7 +347,7 @@ static void read_group(struct worker *w, struct read_item *items, uint32_t n)
 			finish_slot(w, &w->slots[next], &items[i]);
 			next++;
 		} else if (items[i].result == READ_PENDING) {
-			if (no_room(w, &items[i]))
+			if (reader_no_room(w, &items[i]))
 				items[i].result = READ_NOROOM;
 			else
 				read_one(w, &items[i], false);

@@ -11,11 +11,16 @@
  * XXH3-128 answers "did it change?"; only changed content is named by SHA-256, over the same hot
  * buffer, and appended to the body. The bytes hashed are the bytes sent. The reader does not decide
  * what is dirty, and knows nothing of the network: chunks of large files go to a sink.
+ *
+ * Of a file whose chunks are known each one is compared where it was cut, and what differs or is new
+ * is cut again (chunk.h decides): a file that grew costs a small piece in the body and a list delta.
+ * Holes are not read, and the chunk they stand for is sent once.
  */
 #ifndef SPATE_PIPELINE_READER_H
 #define SPATE_PIPELINE_READER_H
 
 #include "base/path.h"
+#include "pipeline/chunk.h"
 #include "pipeline/content.h"
 #include "pipeline/index.h"
 #include "watcher/scan.h"
@@ -25,6 +30,9 @@
 
 #define READER_THREADS 2
 #define READER_GROUP 64u
+/* Chunks asked for at once, of a file of which nothing is known: most of it may be there, of a
+ * transfer that was cut off. */
+#define READER_ASK 16u
 
 enum read_result {
 	READ_PENDING = 0,
@@ -51,11 +59,12 @@ struct read_item {
 	uint32_t dir; /* index into the job's dirs; items of one directory are adjacent */
 	uint8_t name_len;
 	bool has_known;
-	bool resend;            /* the hub lacks the content: send it though it is known */
-	const char *name;       /* NUL-terminated */
-	struct index_row known; /* valid with @has_known */
-	void *known_list;       /* chunk list of @known, or NULL; the job's owner frees it */
-	size_t known_list_len;
+	bool resend;                   /* the hub lacks the content: send it though it is known */
+	const char *name;              /* NUL-terminated */
+	struct index_row known;        /* valid with @has_known */
+	struct chunk_list *known_list; /* of @known, checked; or NULL; the job's owner frees it */
+	bool quiet;      /* it was not written to for a while: merge what is in pieces */
+	int64_t read_ns; /* wall clock before it is read */
 	/* out */
 	enum read_result result;
 	int err;       /* of READ_FAILED: -errno or -SP_ code */
@@ -65,13 +74,14 @@ struct read_item {
 	uint64_t size;  /* of the content as read */
 	struct xxh xxh; /* blob or target */
 	struct sha hash;
-	uint64_t frame; /* blob or list: offset in the body; FRAME_NONE: not appended */
-	char *target;   /* malloc'ed; the job's owner frees it */
+	uint64_t frame; /* blob, list or list delta: offset in the body; FRAME_NONE: not appended */
+	struct chunk_list *list; /* with CONTENT_LIST; malloc'ed; the job's owner frees it */
+	uint64_t read_ns;        /* how long a large file took */
+	char *target;            /* malloc'ed; the job's owner frees it */
 	uint32_t target_len;
 	/* the job's owner's */
-	bool moved;     /* @known is the row of another place: the directory came from there */
-	bool away;      /* the directory that was here is moved by the same commit */
-	bool displaced; /* a directory, but not the one of @known, which is gone */
+	bool moved; /* @known is the row of another place: the directory came from there */
+	bool away;  /* the directory that was here is moved by the same commit */
 	void *user;
 };
 
@@ -88,6 +98,16 @@ struct read_job {
 	 * Reader thread.
 	 */
 	int (*chunk)(void *ctx, struct read_item *item, struct chunk *c);
+	/**
+	 * query() - which chunks (at most READER_ASK) are at the hub already. Optional; waits. After an
+	 * error none of them counts as there. Reader thread.
+	 */
+	int (*query)(void *ctx, const struct sha *hashes, uint32_t n, bool *ret_there);
+	/**
+	 * join() - have the hub make the chunk @hash of @n chunks (at most JOIN_PARTS_MAX) it has.
+	 * Optional; waits. After an error the bytes are sent instead. Reader thread.
+	 */
+	int (*join)(void *ctx, const struct sha *hash, const struct sha *parts, uint32_t n);
 	/** done() - every item has a result. Called once, on a reader thread; must not block. */
 	void (*done)(void *ctx, struct read_job *job);
 	void *ctx;

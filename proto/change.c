@@ -93,8 +93,8 @@ static int get_size_and_form(struct wire_reader *r, uint32_t field, struct entry
 		return refuse(r, "form: not 1 (blob) or 2 (list)");
 	if (form == CONTENT_BLOB && e->size > BLOB_SMALL_MAX)
 		return refuse(r, "form: content of this size is a list");
-	if (form == CONTENT_LIST && e->size <= BLOB_SMALL_MAX)
-		return refuse(r, "form: content of this size is one blob");
+	if (form == CONTENT_LIST && !e->size)
+		return refuse(r, "form: empty content is one blob");
 	e->form = (enum content_form)form;
 	return 0;
 }

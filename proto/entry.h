@@ -38,7 +38,7 @@ struct entry {
 	size_t target_len;
 };
 
-/* --- lists: the content of a file above BLOB_SMALL_MAX -------------------------------- */
+/* --- lists: the content of a file above BLOB_SMALL_MAX, or of one that grows ------------ */
 
 #define LIST_MAGIC "spate-list-1\n"
 #define LIST_HEAD (sizeof(LIST_MAGIC) - 1)
@@ -63,6 +63,46 @@ static inline uint32_t list_count(size_t n)
 struct list_chunk list_get(const void *data, uint32_t i);
 /** list_put_item() - write one item (LIST_ITEM bytes) at @out. */
 void list_put_item(void *out, const struct sha *hash, uint32_t len);
+
+/* --- list deltas: the list of a file that changed behind a boundary ---------------------- */
+
+#define LIST_DELTA_MAGIC "spate-ldlt-1\n"
+#define LIST_DELTA_MARK (sizeof(LIST_DELTA_MAGIC) - 1)
+#define LIST_DELTA_HEAD (LIST_DELTA_MARK + SHA_BYTES + 4)
+
+/** struct list_delta - the first @keep items of the list @base, then @n_items new ones. */
+struct list_delta {
+	struct sha base;
+	uint32_t keep;
+	uint32_t n_items;
+	const unsigned char *items; /* n_items * LIST_ITEM bytes; borrowed */
+};
+
+/** list_delta_head_put() - write the LIST_DELTA_HEAD bytes before the new items, which are written
+ * with list_put_item(). */
+void list_delta_head_put(void *out, const struct sha *base, uint32_t keep);
+/** list_delta_is() - whether @n bytes begin as a delta does: no list and no other content that a
+ * list may stand for begins like that. */
+bool list_delta_is(const void *data, size_t n);
+/**
+ * list_delta_get() - parse; @ret borrows @data.
+ * Return: 0, -SP_EMALFORMED (cut items, chunk lengths, no items at all, a full list above
+ * BLOB_BYTES_MAX). Pure.
+ */
+int list_delta_get(const void *data, size_t n, struct list_delta *ret);
+/** list_delta_prefix() - bytes of the base that the full list begins with. */
+size_t list_delta_prefix(const struct list_delta *d);
+/** list_delta_bytes() - bytes of the full list. */
+size_t list_delta_bytes(const struct list_delta *d);
+/** list_delta_fits() - whether content of @base_len bytes has, if it is a list, the items to keep. */
+bool list_delta_fits(const struct list_delta *d, uint64_t base_len);
+/**
+ * list_delta_finish() - make the full list.
+ * @list: list_delta_bytes(), of which the first list_delta_prefix() are those of the base
+ *
+ * Return: 0, -SP_EMALFORMED when the base is no list. The result is not checked: see list_check().
+ */
+int list_delta_finish(const struct list_delta *d, void *list);
 
 /* --- frames --------------------------------------------------------------------------- */
 

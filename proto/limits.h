@@ -17,6 +17,11 @@
 #define TARGET_BYTES_MAX 4095u       /* a symlink's target */
 #define FETCH_ITEMS_MAX 4096u
 #define FETCH_BYTES_MAX (8u << 20)
+#define QUERY_HASHES_MAX 4096u
+#define JOINS_MAX 64u               /* in one request, */
+#define JOIN_PARTS_MAX 512u         /* each of so many parts, */
+#define JOIN_BYTES_MAX (32u << 20)  /* and so many bytes together; one is at most BLOB_BYTES_MAX */
+#define DELTA_LISTS_MAX (32u << 20) /* bytes of lists one commit has made from deltas */
 #define MANIFEST_PAGE_MAX 10000u
 #define MANIFEST_BYTES_MAX (4u << 20)
 #define WORKSPACE_NAME_MAX 64

@@ -68,8 +68,8 @@ static bool content_of_row(struct pull *p, const struct index_row *row, uint64_t
 				 .mtime_ns = row->mtime_ns };
 	if (row->form != CONTENT_LIST)
 		return row->form == CONTENT_BLOB;
-	return !p->index_lost &&
-	       !index_list(p->t->index, id, name, strlen(name), &ret->list, &ret->list_len);
+	ret->list = pull_row_list(p, id, name, row->size, &ret->list_len);
+	return ret->list;
 }
 
 /* What @path may hold without having been edited here. */
@@ -211,8 +211,8 @@ static void set_file_meta(struct pull *p, const struct entry *e, const char *nam
 	}
 	pull_row_fill(&row, e, &st);
 	row.xxh = known->xxh;
-	if (e->form == CONTENT_LIST && !p->index_lost)
-		(void)index_list(p->t->index, here(p)->id, name, strlen(name), &list, &list_len);
+	if (e->form == CONTENT_LIST)
+		list = pull_row_list(p, here(p)->id, name, e->size, &list_len);
 	pull_row(p, here(p)->id, name, &row, list, list_len);
 	free(list);
 	p->ret->files++;

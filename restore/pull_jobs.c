@@ -121,16 +121,18 @@ static void big_more(struct pull *p, struct big *b)
 	j->big = b;
 	j->first = b->next;
 	j->at = b->at;
-	while (!err && b->next < b->n && !fetch_full(&j->fetch)) {
+	for (; !err && b->next < b->n && !fetch_full(&j->fetch); b->next++) {
 		struct list_chunk chunk = list_get(b->item->list, b->next);
 		struct fetch_item item = { .hash = chunk.hash };
 
 		if (j->fetch.n && j->fetch.bytes + chunk.len > FETCH_BYTES_MAX)
 			break;
-		err = fetch_add(&j->fetch, &item, chunk.len);
+		/* A job asks for something, if only in vain. */
+		if (!pull_hole(&chunk) || (!j->fetch.n && b->next + 1 == b->n))
+			err = fetch_add(&j->fetch, &item, chunk.len);
 		b->at += chunk.len;
-		b->next++;
 	}
+	j->end = b->next;
 	if (err) {
 		pull_fatal(p, err, "fetch: %s", err_str(err));
 		job_free(j);
@@ -140,6 +142,18 @@ static void big_more(struct pull *p, struct big *b)
 	if (b->next == b->n)
 		list_del(&b->link);
 	hand_over(p, j);
+}
+
+/* As long as it will be from the beginning: what is never written is a hole. */
+static int big_open(struct pull *p, int dirfd, uint64_t size, char tmp[PLACE_NAME])
+{
+	int fd = place_open(dirfd, p->t->tag, tmp), err;
+
+	if (fd < 0 || !ftruncate(fd, (off_t)size))
+		return fd;
+	err = -errno;
+	place_drop(dirfd, fd, tmp);
+	return err;
 }
 
 /* The list came: make room for the file, let its chunks be asked for. Takes the job's item. */
@@ -158,7 +172,7 @@ static void settle_list(struct pull *p, struct job *j)
 	fd = pull_dirfd(p, it->dir);
 	b = fd < 0 ? NULL : calloc(1, sizeof(*b));
 	if (b)
-		b->fd = fd = place_open(fd, p->t->tag, b->tmp);
+		b->fd = fd = big_open(p, fd, it->e.size, b->tmp);
 	if (!b || fd < 0) {
 		pull_failed(p, it->dir, it->name, b || fd < 0 ? fd : -ENOMEM, NULL);
 		free(b);

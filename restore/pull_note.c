@@ -96,11 +96,28 @@ void pull_row_end(struct pull *p)
 	p->in_txn = false;
 }
 
+/* Without its list a file is known all the same: it is only cut anew when it changes. */
 void pull_row(struct pull *p, uint64_t dir, const char *name, const struct index_row *row,
 	      const void *list, size_t list_len)
 {
+	struct chunk_list *known = list ? chunk_list_of_wire(list, list_len) : NULL;
+
 	if (row_begin(p))
-		row_result(p, index_put(p->t->index, dir, name, strlen(name), row, list, list_len));
+		row_result(p, index_put(p->t->index, dir, name, strlen(name), row, known,
+					known ? chunk_list_bytes(known->n) : 0));
+	free(known);
+}
+
+void *pull_row_list(struct pull *p, uint64_t dir, const char *name, uint64_t size, size_t *ret_len)
+{
+	void *known = NULL, *list = NULL;
+	size_t len;
+
+	if (!p->index_lost && !index_list(p->t->index, dir, name, strlen(name), &known, &len) &&
+	    chunk_list_ok(known, len, size))
+		list = chunk_list_wire(known, ret_len);
+	free(known);
+	return list;
 }
 
 /* Everything below a directory first: its id is not known afterwards. */
@@ -142,6 +159,7 @@ void pull_row_fill(struct index_row *row, const struct entry *e, const struct st
 		.dev = st->st_dev,
 		.rev = e->rev,
 		.hash = e->hash,
+		.read_ns = clock_wall_ns(),
 	};
 }
 

@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/path.h"
 #include "base/thread.h"
+#include "pipeline/chunk.h"
 #include "restore/fetch.h"
 #include "restore/local.h"
 #include "restore/manifest.h"
@@ -92,8 +93,8 @@ struct job {
 	struct fetch fetch;
 	struct item *items[FETCH_GOAL_ITEMS];
 	uint32_t n;
-	struct big *big; /* JOB_CHUNKS: chunks from @first on, which begin at @at */
-	uint32_t first;
+	struct big *big; /* JOB_CHUNKS: chunks from @first to @end, which begin at @at */
+	uint32_t first, end;
 	uint64_t at;
 	int err;
 	char why[256];
@@ -161,9 +162,11 @@ int pull_fatal(struct pull *p, int err, const char *fmt, ...) __attribute__((for
  * stops everything. @reason NULL: the text of @err. */
 void pull_failed(struct pull *p, const struct pdir *dir, const char *name, int err,
 		 const char *reason);
-/** pull_row() - what the index shall hold from now on. */
+/** pull_row() - what the index shall hold from now on. @list: as the hub sent it, or NULL */
 void pull_row(struct pull *p, uint64_t dir, const char *name, const struct index_row *row,
 	      const void *list, size_t list_len);
+/** pull_row_list() - the list of a file of @size, as the hub would send it. malloc'ed; NULL: unknown. */
+void *pull_row_list(struct pull *p, uint64_t dir, const char *name, uint64_t size, size_t *ret_len);
 void pull_row_drop(struct pull *p, uint64_t dir, const char *name, const struct index_row *row);
 void pull_row_end(struct pull *p);
 /** pull_row_is() - whether @st is exactly what the row was read with. */
@@ -171,6 +174,12 @@ bool pull_row_is(const struct index_row *row, const struct stat *st);
 /** pull_row_fill() - a row of @e with the stat of what was placed. */
 void pull_row_fill(struct index_row *row, const struct entry *e, const struct stat *st);
 void pull_progress(struct pull *p, bool last);
+
+/** pull_hole() - whether the chunk is known to be all zeros: it is neither fetched nor written. */
+static inline bool pull_hole(const struct list_chunk *c)
+{
+	return chunk_ref_same(&chunk_zero, &(struct chunk_ref){ .hash = c->hash, .len = c->len });
+}
 
 /* --- pull_dirs.c: directories --- */
 

@@ -116,18 +116,29 @@ static int take_list(struct writer *w, struct job *j)
 	return 0;
 }
 
+static bool all_zero(const unsigned char *data, size_t n)
+{
+	return !data[0] && !memcmp(data, data + 1, n - 1);
+}
+
+/* What is all zeros is left a hole: the file has its length already. */
 static int write_chunks(struct writer *w, struct job *j)
 {
 	uint64_t at = j->at;
 
-	for (uint32_t i = 0; i < j->fetch.n && !stopped(w->p); i++) {
-		struct list_chunk chunk = list_get(j->big->item->list, j->first + i);
+	for (uint32_t i = j->first; i < j->end && !stopped(w->p); i++) {
+		struct list_chunk chunk = list_get(j->big->item->list, i);
 		struct frame frame;
-		int err = fetch_next(&j->fetch, w->local.digester, &chunk.hash, &frame);
+		int err = 0;
 
+		if (pull_hole(&chunk)) {
+			at += chunk.len;
+			continue;
+		}
+		err = fetch_next(&j->fetch, w->local.digester, &chunk.hash, &frame);
 		if (!err && frame.len != chunk.len)
 			err = -SP_EINTEGRITY;
-		if (!err)
+		if (!err && !all_zero(frame.data, frame.len))
 			err = io_pwrite_full(j->big->fd, frame.data, frame.len, (off_t)at);
 		if (err)
 			return err;

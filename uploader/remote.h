@@ -13,7 +13,7 @@
 #ifndef SPATE_UPLOADER_REMOTE_H
 #define SPATE_UPLOADER_REMOTE_H
 
-#include "proto/limits.h"
+#include "proto/blobs.h"
 #include "uploader/bulk.h"
 #include "uploader/pool.h"
 
@@ -40,7 +40,8 @@ struct push {
 	struct {
 		uint32_t index;
 	} * missing; /* with -SP_EMISSING: changes whose content must be sent; a change
-				* whose list lacks several chunks may stand here several times */
+				* whose list lacks several chunks may stand here several times;
+				* of one sent as a list delta it may be the base that is lacking */
 	uint32_t n_missing;
 	char why[256];
 	/* --- the remote's own --- */
@@ -67,6 +68,25 @@ struct remote_ops {
 	 * Return: 0, -SP_ETOOBIG.
 	 */
 	int (*blob_request)(struct remote *r, const void *frames, size_t n, struct request *rq);
+	/**
+	 * query_request() - ask which blobs can be referred to.
+	 * @records: as proto/blobs.h writes them: query_head_put(), query_hash_put()…; borrowed
+	 *
+	 * query_reply() - @ret_there receives one answer for each of the @n_hashes, in the order asked.
+	 * Return: 0, or as request_result(); -SP_EINTEGRITY for a reply that cannot be read.
+	 */
+	int (*query_request)(struct remote *r, const void *records, size_t n, struct request *rq);
+	int (*query_reply)(struct remote *r, const struct request *rq, uint32_t n_hashes,
+			   bool *ret_there);
+	/**
+	 * join_request() - have blobs made of blobs that are there.
+	 * @records: join_head_put(), join_put()…; borrowed
+	 *
+	 * join_reply() - Return: 0 all @n_joins are there now; -SP_EMISSING when a part is not, and then
+	 * none was made; or as query_reply(). Sent again, a join that was made is made.
+	 */
+	int (*join_request)(struct remote *r, const void *records, size_t n, struct request *rq);
+	int (*join_reply)(struct remote *r, const struct request *rq, uint32_t n_joins);
 	void (*close)(struct remote *r);
 };
 

@@ -18,6 +18,8 @@
 
 #define STATE_REPLY_MAX (16u << 10)
 #define BLOBS_REPLY_MAX (16u << 10)
+#define JOIN_REPLY_MAX \
+	(4u << 20) /* each part of the largest request missing, about 100 bytes each */
 /* The largest commit, each change with an outcome (21 bytes) or missing in JSON (about 100). */
 #define BULK_REPLY_MAX (8u << 20)
 
@@ -257,20 +259,87 @@ static void hub_reply(struct remote *r, struct push *p, const struct request *rq
 	say_why(p, rq);
 }
 
-static int hub_blob_request(struct remote *r, const void *frames, size_t n, struct request *rq)
-{
-	int err;
+/* --- blobs alone --------------------------------------------------------------------------- */
 
+/* The blobs are the tenant's: no workspace is named. */
+static int fill_blobs(struct request *rq, const char *path, const char *type, const void *data,
+		      size_t n, size_t reply_max)
+{
 	if (n > BULK_BYTES_MAX)
 		return -SP_ETOOBIG;
-	err = fill(r, rq, "POST", "", BLOBS_REPLY_MAX);
+	rq->method = "POST";
+	strcpy(rq->path, path);
+	rq->content_type = type;
+	memset(rq->body, 0, sizeof(rq->body));
+	rq->body[0].data = data;
+	rq->body[0].len = n;
+	rq->reply_max = reply_max;
+	return 0;
+}
+
+static int hub_blob_request(struct remote *r, const void *frames, size_t n, struct request *rq)
+{
+	(void)r;
+	return fill_blobs(rq, "/v1/blobs", "application/vnd.spate.frames", frames, n,
+			  BLOBS_REPLY_MAX);
+}
+
+static int hub_query_request(struct remote *r, const void *records, size_t n, struct request *rq)
+{
+	(void)r;
+	return fill_blobs(rq, "/v1/blobs/query", "application/vnd.spate.query", records, n,
+			  BLOBS_REPLY_MAX);
+}
+
+static int parse_answers(struct wire_reader *r, uint32_t n_hashes, bool *ret_there)
+{
+	uint32_t n;
+
+	if (wire_next(r) != 1 || query_head_get(r, &n) || n != n_hashes)
+		return -SP_EINTEGRITY;
+	for (uint32_t i = 0; i < n; i++)
+		if (wire_next(r) != 1 || query_answer_get(r, &ret_there[i]))
+			return -SP_EINTEGRITY;
+	return wire_next(r) == 0 ? 0 : -SP_EINTEGRITY;
+}
+
+static int hub_query_reply(struct remote *r, const struct request *rq, uint32_t n_hashes,
+			   bool *ret_there)
+{
+	struct wire_reader reader;
+	int err = request_result(rq);
+
+	(void)r;
 	if (err)
 		return err;
-	strcpy(rq->path, "/v1/blobs");
-	rq->content_type = "application/vnd.spate.frames";
-	rq->body[0].data = frames;
-	rq->body[0].len = n;
-	return 0;
+	wire_open(&reader, rq->reply.data, rq->reply.len);
+	err = parse_answers(&reader, n_hashes, ret_there);
+	wire_done(&reader);
+	return err;
+}
+
+static int hub_join_request(struct remote *r, const void *records, size_t n, struct request *rq)
+{
+	(void)r;
+	return fill_blobs(rq, "/v1/blobs/join", "application/vnd.spate.join", records, n,
+			  JOIN_REPLY_MAX);
+}
+
+static int hub_join_reply(struct remote *r, const struct request *rq, uint32_t n_joins)
+{
+	int err = request_result(rq);
+	const json_t *joined;
+	json_t *body;
+
+	(void)r;
+	if (err)
+		return err;
+	body = request_json(rq);
+	joined = json_object_get(body, "joined");
+	if (!json_is_integer(joined) || json_integer_value(joined) != n_joins)
+		err = -SP_EINTEGRITY;
+	json_decref(body);
+	return err;
 }
 
 static void hub_close(struct remote *r)
@@ -285,6 +354,10 @@ static const struct remote_ops hub_ops = {
 	.next = hub_next,
 	.reply = hub_reply,
 	.blob_request = hub_blob_request,
+	.query_request = hub_query_request,
+	.query_reply = hub_query_reply,
+	.join_request = hub_join_request,
+	.join_reply = hub_join_reply,
 	.close = hub_close,
 };
 

@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 
 /* What a visit passes on to its listing. */
-#define DIR_OWED (DIR_TO_LIST | DIR_RECURSE | DIR_REREAD | DIR_WALK)
+#define DIR_LOOK (DIR_POLL | DIR_AUDIT)
+#define DIR_OWED (DIR_TO_LIST | DIR_RECURSE | DIR_REREAD | DIR_WALK | DIR_LOOK)
 
 /** struct rename - a directory's MOVED_FROM, until its MOVE_SELF. The names' nodes are found by serial:
  * they may be gone when it comes. An epoch is held. */
@@ -199,7 +200,8 @@ static struct ladder_visit listing_begin(struct ladder *l, struct dir *d, const 
 	if (c->flags & DIR_WALK)
 		l->n_walk++;
 	v.number = d->number;
-	v.want_stat = l->ops->known(l->ctx, d);
+	/* Names of an empty index need no stat; but which inode a subdirectory is, only stat tells. */
+	v.want_stat = l->ops->known(l->ctx, d) || c->flags & DIR_LOOK || tree_standin(d->wd);
 	if (v.want_stat)
 		d->flags |= DIR_STAT;
 	return v;
@@ -655,6 +657,12 @@ void ladder_look_at_root(struct ladder *l)
 	visit_want_now(l, tree_root(l->tree), 0);
 }
 
+void ladder_look(struct ladder *l, struct dir *d, uint32_t why)
+{
+	if (tree_placed(d))
+		visit_want_now(l, d, DIR_TO_LIST | why);
+}
+
 /* --- visits ------------------------------------------------------------------------------ */
 
 struct dir *ladder_next_visit(struct ladder *l)
@@ -794,6 +802,19 @@ static void place_above(struct ladder *l, struct dir *d, struct dir *x, unsigned
 	limbo_enter(l, d, now_ns);
 }
 
+/* There was no room for a watch, now there is: events begin here, so what was before is listed. */
+static struct dir *place_watch(struct ladder *l, struct dir *d, int wd, struct claim *c)
+{
+	int err = tree_set_wd(l->tree, d, wd);
+
+	c->flags |= DIR_TO_LIST | DIR_POLL;
+	if (!err)
+		return d;
+	l->ops->unwatch(l->ctx, wd);
+	l->ops->skipped(l->ctx, d, err);
+	return NULL;
+}
+
 /* Return: the node that is at @d's place now; NULL when none is to be followed there. */
 static struct dir *place_settle(struct ladder *l, struct dir *d, int wd,
 				const struct path_ident *ident, struct claim *c, uint64_t now_ns)
@@ -808,6 +829,8 @@ static struct dir *place_settle(struct ladder *l, struct dir *d, int wd,
 		}
 		return d;
 	}
+	if (!x && tree_standin(d->wd) && path_ident_same(&d->ident, ident))
+		return place_watch(l, d, wd, c);
 	c->flags |= DIR_TO_LIST;
 	if (d == tree_root(l->tree) && (x || d->wd >= 0)) {
 		if (!x)
@@ -864,7 +887,7 @@ void ladder_visit_failed(struct ladder *l, struct dir *d, int err, uint64_t now_
 	struct claim c = visit_take(l, d);
 
 	if (!no_dir_there(err)) {
-		d->flags |= DIR_BLIND | (c.flags & ~DIR_WALK);
+		d->flags |= DIR_BLIND | (c.flags & ~(DIR_WALK | DIR_LOOK));
 		if (d->parent)
 			d->parent->flags |= DIR_BLIND;
 		l->ops->skipped(l->ctx, d, err);
@@ -880,6 +903,14 @@ void ladder_visit_failed(struct ladder *l, struct dir *d, int err, uint64_t now_
 
 /* --- listings come in -------------------------------------------------------------------- */
 
+/* A watch pins its inode: another number is another directory. Below a watched one an event tells. */
+static bool listed_other(const struct dir *d, const struct dir *child, const struct scan_entry *e)
+{
+	if (!tree_standin(d->wd) && !(d->list_flags & DIR_LOOK))
+		return false;
+	return e->err || e->st.ino != child->ident.ino || e->st.dev != child->ident.dev;
+}
+
 static void listed_subdir(struct ladder *l, struct dir *d, const struct scan_entry *e)
 {
 	struct dir *child = tree_child(l->tree, d, e->name, e->name_len);
@@ -892,7 +923,7 @@ static void listed_subdir(struct ladder *l, struct dir *d, const struct scan_ent
 	child->seen = d->number;
 	if (flags & DIR_RECURSE)
 		flags |= DIR_TO_LIST;
-	else if (child->wd >= 0)
+	else if (child->wd >= 0 && !listed_other(d, child, e))
 		return;
 	l->ops->hold(l->ctx, d->list_epoch);
 	visit_want(l, child, flags, d->list_epoch);
@@ -1001,6 +1032,11 @@ uint64_t ladder_expire(struct ladder *l, uint64_t now_ns)
 		drop_node(l, d);
 	}
 	return 0;
+}
+
+size_t ladder_visits(const struct ladder *l)
+{
+	return l->n_visits;
 }
 
 bool ladder_busy(const struct ladder *l)

@@ -32,6 +32,10 @@
  * attached there and listed again, and what is below. What is still in limbo after LADDER_LIMBO_NS with the
  * ring drained and no visit or listing under way has left the tree: ladder_expire() removes its watches.
  *
+ * A directory without a watch (its wd is a stand-in, see tree.h) is looked at now and then instead. Its
+ * listing tells whether a subdirectory is still the inode that we know there, since no event would; and
+ * when a watch is to be had after all, the node keeps its place and is listed once more.
+ *
  * Epochs: each wanted visit and each listing under way holds its epoch once. A place that is wanted
  * twice keeps the older hold. Ops may call ladder_relist() and ladder_found_dir(), nothing else.
  * Control thread only.
@@ -133,6 +137,11 @@ void ladder_new_root(struct ladder *l, uint64_t now_ns);
 /** ladder_look_at_root() - visit the root again: what is mounted there may be another. */
 void ladder_look_at_root(struct ladder *l);
 
+/** ladder_look() - list @d again, not what is below: DIR_POLL, since no event tells about it, or
+ * DIR_AUDIT, in case one was missed. What stat shows becomes dirty. @why is in @d->flags until the visit,
+ * and in @d->list_flags during the listing. Nothing happens when @d has no place. */
+void ladder_look(struct ladder *l, struct dir *d, uint32_t why);
+
 /** ladder_next_visit() - the next directory to open and watch, or NULL. It leaves the queue and
  * has a place; report on it before any other call. */
 struct dir *ladder_next_visit(struct ladder *l);
@@ -168,6 +177,8 @@ void ladder_list_failed(struct ladder *l, uint64_t serial, uint64_t number, int 
  */
 uint64_t ladder_expire(struct ladder *l, uint64_t now_ns);
 
+/** ladder_visits() - visits wanted: who looks at much of the tree without haste lets these go first. */
+size_t ladder_visits(const struct ladder *l);
 /** ladder_busy() - whether a visit or listing is queued or under way. */
 bool ladder_busy(const struct ladder *l);
 /** ladder_walking() - whether a walk of the whole tree is under way. */

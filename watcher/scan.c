@@ -11,6 +11,7 @@
 #include "watcher/scan.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/thread.h"
 
 #include <dirent.h>
@@ -63,6 +64,7 @@ struct pass {
 	bool cut;          /* larger names were forgotten: another pass is needed */
 	uint8_t limit_len; /* ... those from this one on are not looked at */
 	char limit[256];
+	uint64_t cpu_ns;   /* of the thread when the last page went out */
 	uint8_t after_len; /* names up to this one have been returned */
 	char after[256];
 	char dents[DENTS_BYTES] __attribute__((aligned(8)));
@@ -228,6 +230,14 @@ static int pass_read(struct scan *s, struct pass *p, int fd)
 	return 0;
 }
 
+static uint64_t pass_cost(struct pass *p)
+{
+	uint64_t before = p->cpu_ns;
+
+	p->cpu_ns = clock_thread_ns();
+	return p->cpu_ns - before;
+}
+
 static int64_t stamp_ns(const struct statx_timestamp *t)
 {
 	return t->tv_sec * 1000000000 + t->tv_nsec;
@@ -272,6 +282,7 @@ static struct scan_page *page_get(struct scan *s, const struct job *job)
 	page->last = false;
 	page->after_len = 0;
 	page->n = 0;
+	page->cpu_ns = 0;
 	page->names = NULL;
 	return page;
 }
@@ -348,6 +359,7 @@ static int page_emit(struct scan *s, struct pass *p, size_t from, size_t n, cons
 		return err;
 	}
 	page->last = last;
+	page->cpu_ns = pass_cost(p);
 	page->after_len = p->after_len;
 	memcpy(page->after, p->after, p->after_len);
 	if (n) {
@@ -381,6 +393,7 @@ static int job_list(struct scan *s, struct pass *p, const struct job *job)
 	int err;
 
 	p->after_len = 0;
+	p->cpu_ns = clock_thread_ns();
 	do {
 		err = pass_read(s, p, job->fd);
 		if (!err)

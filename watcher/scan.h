@@ -46,7 +46,8 @@ struct scan_page {
 	uint8_t after_len; /* 0: covers from the first name */
 	char after[256];   /* the previous page's last name */
 	uint32_t n;
-	char *names; /* owned: what the entries point into */
+	uint64_t cpu_ns; /* what it took the scan thread */
+	char *names;     /* owned: what the entries point into */
 	struct scan_page *next_free;
 	struct scan_entry entries[SCAN_PAGE_ENTRIES];
 };

@@ -12,6 +12,9 @@ struct tree {
 	struct map by_serial, by_wd, by_place, by_id;
 	struct dir *root;
 	struct list limbo;
+	struct list lines[2]; /* watched, unwatched */
+	size_t n_unwatched;
+	uint32_t round;
 	uint64_t next_serial;
 };
 
@@ -53,6 +56,7 @@ static struct dir *dir_new(struct tree *t, const char *name, size_t len)
 	list_init(&d->sibling);
 	list_init(&d->children);
 	list_init(&d->visit);
+	list_init(&d->rota);
 	if (!d->name || map_add(&t->by_serial, &d->by_serial, map_hash_u64(d->serial))) {
 		dir_free(d);
 		return NULL;
@@ -71,6 +75,8 @@ struct tree *tree_new(size_t max_dirs)
 	map_init(&t->by_place, max_dirs);
 	map_init(&t->by_id, max_dirs);
 	list_init(&t->limbo);
+	list_init(&t->lines[0]);
+	list_init(&t->lines[1]);
 	t->next_serial = 1;
 	t->root = dir_new(t, "", 0);
 	if (!t->root) {
@@ -207,14 +213,70 @@ struct dir *tree_add(struct tree *t, struct dir *parent, const char *name, size_
 	return d;
 }
 
+/* The line follows the watch: there is no other place where a node changes between them. */
+static void line_leave(struct tree *t, struct dir *d)
+{
+	if (tree_standin(d->wd))
+		t->n_unwatched--;
+	list_del(&d->rota);
+}
+
+static void line_join(struct tree *t, struct dir *d)
+{
+	bool unwatched = tree_standin(d->wd);
+
+	if (unwatched)
+		t->n_unwatched++;
+	list_push(&t->lines[unwatched], &d->rota);
+	/* What joins was just looked at. */
+	d->round = t->round;
+	d->flags &= ~DIR_HOT;
+}
+
+size_t tree_unwatched(const struct tree *t)
+{
+	return t->n_unwatched;
+}
+
+uint32_t tree_round(struct tree *t, bool unwatched)
+{
+	struct list *line = &t->lines[unwatched], *pos, *tmp;
+
+	list_for_each_safe(pos, tmp, line) {
+		struct dir *d = container_of(pos, struct dir, rota);
+
+		if (!(d->flags & DIR_HOT))
+			continue;
+		d->flags &= ~DIR_HOT;
+		list_del(pos);
+		list_push_front(line, pos);
+	}
+	return ++t->round;
+}
+
+struct dir *tree_round_next(struct tree *t, bool unwatched, uint32_t round)
+{
+	struct list *line = &t->lines[unwatched];
+	struct dir *d = container_of(line->next, struct dir, rota);
+
+	if (list_empty(line) || (int32_t)(d->round - round) >= 0)
+		return NULL;
+	list_del(&d->rota);
+	list_push(line, &d->rota);
+	d->round = round;
+	return d;
+}
+
 int tree_set_wd(struct tree *t, struct dir *d, int wd)
 {
 	struct dir *holder = wd >= 0 ? tree_by_wd(t, wd) : NULL;
 
 	if (holder)
 		return holder == d ? 0 : -EEXIST;
-	if (d->wd >= 0)
+	if (d->wd >= 0) {
 		map_del(&t->by_wd, &d->by_wd);
+		line_leave(t, d);
+	}
 	d->wd = -1;
 	if (wd >= 0) {
 		int err = map_add(&t->by_wd, &d->by_wd, map_hash_u64((uint64_t)wd));
@@ -222,6 +284,7 @@ int tree_set_wd(struct tree *t, struct dir *d, int wd)
 		if (err)
 			return err;
 		d->wd = wd;
+		line_join(t, d);
 	}
 	return 0;
 }

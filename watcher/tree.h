@@ -9,6 +9,9 @@
  * yet known. A node leaves limbo only on evidence (adding a watch answered with its wd, or its own
  * IN_MOVE_SELF between the two names of a rename), with all that is below it; a watch is removed only
  * for nodes in limbo: so a watch that is still wanted is never removed.
+ *
+ * Where no watch is to be had a node has a stand-in (TREE_WD_NONE and up) instead of a watch descriptor.
+ * Watched and unwatched nodes stand in a line each, in which whoever looks at all of them goes round.
  * Control thread only.
  */
 #ifndef SPATE_WATCHER_TREE_H
@@ -21,6 +24,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define TREE_WD_NONE 0x40000000 /* from here: stand-ins for directories not watched */
+
 /* clang-format off */
 #define DIR_LIMBO    0x01u /* has no place */
 #define DIR_TO_VISIT 0x02u /* wanted: open it, watch it (queued, or waiting for its listing to end) */
@@ -31,6 +36,9 @@
 #define DIR_LISTING  0x40u /* a scan job is under way */
 #define DIR_STAT     0x80u /* … with stat */
 #define DIR_BLIND    0x100u /* something in it could not be entered: look again when its mode changes */
+#define DIR_POLL     0x1000u /* looked at because it is not watched */
+#define DIR_AUDIT    0x2000u /* looked at though no event asked for it */
+#define DIR_HOT      0x4000u /* not watched, and something in it has changed since it was last looked at */
 /* clang-format on */
 
 /** struct dir - one directory. Fields below the line belong to the ladder. */
@@ -43,6 +51,8 @@ struct dir {
 	uint64_t id;   /* the index's id of what is in it, wherever it moves; 0 = not asked yet */
 	uint64_t left; /* in limbo: serial of the parent it had last */
 	int wd;        /* -1: not watched */
+	struct list rota; /* in the line of the watched or of the unwatched; wd < 0: in none */
+	uint32_t round;   /* in which it was last looked at */
 	struct path_ident ident;
 	char *name; /* NUL-terminated; in limbo: the last one it had */
 	uint8_t name_len;
@@ -99,6 +109,19 @@ int tree_set_id(struct tree *t, struct dir *d, uint64_t id);
  * @d or below it, -ENOMEM; on failure @d is where it was.
  */
 int tree_move(struct tree *t, struct dir *d, struct dir *parent, const char *name, size_t len);
+/** tree_standin() - whether @wd stands for a directory that is not watched. */
+static inline bool tree_standin(int wd)
+{
+	return wd >= TREE_WD_NONE;
+}
+/** tree_unwatched() - nodes with a stand-in. */
+size_t tree_unwatched(const struct tree *t);
+/** tree_round() - begin a round over the watched or the unwatched nodes; those marked DIR_HOT come
+ * first, and lose the mark. Return: its number, to call tree_round_next() with. */
+uint32_t tree_round(struct tree *t, bool unwatched);
+/** tree_round_next() - the next node of a round, or NULL when each has had its turn. Nodes that came
+ * after it had begun have none. Rounds of either line may go on at the same time. */
+struct dir *tree_round_next(struct tree *t, bool unwatched, uint32_t round);
 /** tree_drop() - free @d, which is in limbo, has no watch and no children. */
 void tree_drop(struct tree *t, struct dir *d);
 /** tree_limbo() - head of the limbo list (struct dir.sibling), oldest first. */

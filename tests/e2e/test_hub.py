@@ -77,6 +77,27 @@ def frame(data, named=None):
     return struct.pack("<II", 0x314d5246, len(data)) + (named or sha(data)) + data
 
 
+def items(chunks):
+    return b"".join(sha(c) + struct.pack("<I", len(c)) for c in chunks)
+
+
+def listing(chunks):
+    return b"spate-list-1\n" + items(chunks)
+
+
+def delta(base, keep, chunks):
+    return b"spate-ldlt-1\n" + base + struct.pack("<I", keep) + items(chunks)
+
+
+def join(*joins):
+    """Each is the chunk that comes of it, or its hash, and its parts or their hashes."""
+    def name(x):
+        return x if len(x) == 32 else sha(x)
+    return pack([len(joins)]) + b"".join(
+        pack([name(whole), len(parts)]) + b"".join(pack([name(p)]) for p in parts)
+        for whole, parts in joins)
+
+
 def read_text(path):
     with open(path) as f:
         return f.read()
@@ -93,6 +114,19 @@ class Bulk:
             self.frames += frame(data, hash)
         self.changes.append([1, path, expect, 0o644, 1, len(data) if size is None else size,
                              form, hash or sha(data), at, 0])
+        return self
+
+    def put_list(self, path, chunks, delta=None, size=None, hash=None):
+        """The file of @chunks, as a list, or as @delta from another list."""
+        data = delta or listing(chunks)
+        at = len(self.frames)
+        self.frames += frame(data)
+        self.changes.append([1, path, None, 0o644, 1, sum(map(len, chunks)) if size is None else size,
+                             2, hash or sha(listing(chunks)), at, 0])
+        return self
+
+    def chunks(self, chunks):
+        self.frames += b"".join(map(frame, chunks))
         return self
 
     def mkdir(self, path):
@@ -122,6 +156,7 @@ class Hub:
         self.proc = subprocess.Popen(
             [SPATE, "serve", "--data", self.data, "--listen", "127.0.0.1:0", *args],
             stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+        atexit.register(self.end)
         line = self.proc.stdout.readline()
         found = re.fullmatch(r"ready http://127\.0\.0\.1:(\d+)\n", line)
         assert found, f"not a ready line: {line!r}"
@@ -152,6 +187,12 @@ class Hub:
                 out += chunk
         head, _, body = out.partition(b"\r\n\r\n")
         return int(head.split()[1]), body
+
+    def end(self):
+        """Of a test that failed half-way."""
+        if self.proc.poll() is None:
+            self.proc.kill()
+            self.proc.wait()
 
     def stop(self):
         self.proc.send_signal(signal.SIGTERM)
@@ -352,6 +393,299 @@ class Commits(HubTest):
         maps = read_text(f"/proc/{self.hub.proc.pid}/maps")
         if "libasan" not in maps and "libtsan" not in maps:
             self.assertLess(peak, 128 * 1024)
+
+
+class Tails(HubTest):
+    """Files that grow: lists of any size, said as what is new, and fragments joined."""
+
+    def file(self, path, at=None):
+        r = self.hub.ask("GET", f"/v1/workspaces/w/file?path={path}" + (f"&at={at}" if at else ""))
+        self.assertEqual(r[0], 200, r[2])
+        return r[2]
+
+    def join(self, *joins):
+        return self.hub.ask("POST", "/v1/blobs/join", join(*joins))
+
+    def query(self, *hashes):
+        return self.hub.ask("POST", "/v1/blobs/query",
+                            pack([len(hashes)]) + b"".join(pack([h]) for h in hashes))
+
+    def peak_mib(self):
+        return int(re.search(r"VmHWM:\s+(\d+) kB",
+                             read_text(f"/proc/{self.hub.proc.pid}/status"))[1]) // 1024
+
+    def test_a_file_that_grows_and_is_cut_is_said_in_terms_of_its_last_list(self):
+        chunks = [b"first line\n"]
+        self.applied(self.hub.commit(Bulk(1).put_list(b"log", chunks).chunks(chunks)))
+        wanted = {1: chunks}
+        for seq in range(2, 60):
+            base = sha(listing(chunks))
+            if seq % 10:
+                keep, new = len(chunks), [b"line %d\n" % seq * seq]
+            else:
+                keep, new = len(chunks) - 3, []
+            chunks = chunks[:keep] + new
+            b = Bulk(seq).put_list(b"log", chunks, delta(base, keep, new)).chunks(new)
+            self.assertEqual(self.applied(self.hub.commit(b)), [[seq, 0]])
+            wanted[seq] = chunks
+        for version, chunks in wanted.items():
+            self.assertEqual(self.file("log", version), b"".join(chunks), version)
+        row = self.applied(self.hub.ask("GET", "/v1/workspaces/w/manifest"))[1]
+        self.assertEqual((row[5], row[6]), (2, sha(listing(chunks))))
+        item = self.hub.ask("POST", "/v1/workspaces/w/fetch", pack([59, 1]) + pack([row[8], b"log"]))
+        self.assertEqual(item[2], frame(listing(chunks)))
+
+    def test_large_lists_are_indexed_and_a_base_for_any_path(self):
+        chunks = [b"%d" % i for i in range(3000)]
+        whole = listing(chunks)
+        self.assertGreater(len(whole), 64 << 10)
+        self.applied(self.hub.commit(Bulk(1).put_list(b"a", chunks).chunks(chunks)))
+        more = chunks + [b"more"]
+        b = Bulk(2).put_list(b"b", more, delta(sha(whole), 3000, [b"more"])).chunks([b"more"])
+        self.applied(self.hub.commit(b))
+        self.assertEqual(self.file("b"), b"".join(more))
+        even = more[:2990] + [b"other"]
+        b = Bulk(3).put_list(b"c", even, delta(sha(listing(more)), 2990, [b"other"])).chunks([b"other"])
+        self.applied(self.hub.commit(b))
+        self.assertEqual(self.file("c"), b"".join(even))
+        self.assertEqual(self.file("b"), b"".join(more))
+
+    def test_a_base_the_hub_lacks_is_named_and_the_full_list_then_does(self):
+        one, two = [b"a", b"b"], [b"a", b"b", b"c"]
+        base = sha(listing(one))
+        self.applied(self.hub.commit(Bulk(1).put_list(b"p", one).chunks(one)))
+        for path, ws in ((b"q", "w"), (b"p/x", "w"), (b"p", "new")):
+            b = Bulk(2).put(b"ok", b"x").put_list(path, two, delta(base, 2, [b"c"])).chunks(two)
+            r = self.hub.commit(b, ws)
+            if path == b"p/x":
+                self.assertEqual(self.applied(r)[1:], [[0, 0, 2, 1], [1, 2, 0, 0]], "no lack")
+                continue
+            e = self.refused(r, 422, "MANIFEST_INVALID", "changes[1].hash")
+            self.assertEqual(e["missing"], [{"index": 1, "hash": base.hex()}])
+            self.applied(self.hub.commit(Bulk(1, epoch=3).put(b"ok", b"x").put_list(path, two)
+                                         .chunks(two), ws))
+        self.assertEqual(self.file("q"), b"abc")
+        self.applied(self.hub.ask("POST", "/v1/blobs", frame(listing(one))) and
+                     self.hub.commit(Bulk(1, epoch=4).put_list(b"r", two, delta(base, 2, [b"c"]))))
+        self.assertEqual(self.file("r"), b"abc", "sent ahead it is indexed")
+
+    def test_a_repeated_commit_has_the_first_answer_though_its_base_is_gone(self):
+        one, two = [b"a"], [b"a", b"b"]
+        self.applied(self.hub.commit(Bulk(1).put_list(b"p", one).chunks(one)))
+        b = Bulk(2).put_list(b"p", two, delta(sha(listing(one)), 1, [b"b"])).chunks([b"b"])
+        first = self.hub.commit(b)
+        self.assertEqual(self.applied(first), [[2, 0]])
+        self.assertEqual(self.hub.commit(b)[2], first[2])
+        again = Bulk(3).put_list(b"p", two, delta(sha(listing(one)), 1, [b"b"])).chunks([b"b"])
+        self.assertEqual(self.applied(self.hub.commit(again)), [[2, 1], [0, 0, 2, 1]],
+                         "content that is there needs no base")
+        other = Bulk(3).put_list(b"p", two, delta(sha(b"none"), 1, [b"b"])).put(b"n", b"n")
+        self.assertEqual(self.applied(self.hub.commit(other)), [[3, 1], [0, 0, 2, 1]])
+        self.refused(self.hub.commit(Bulk(3).put_list(b"p", two, delta(sha(b"no"), 1, [b"b"]))
+                                     .put(b"n", b"n")), 422, "COMMIT_ID_REUSED")
+
+    def test_the_chunks_of_a_delta_are_looked_for_like_those_of_a_list(self):
+        one = [b"a", b"b"]
+        base = sha(listing(one))
+        self.applied(self.hub.commit(Bulk(1).put_list(b"p", one).chunks(one)))
+        two = one + [b"never sent"]
+        e = self.refused(self.hub.commit(Bulk(2).put_list(b"p", two, delta(base, 2, two[2:]))), 422,
+                         "MANIFEST_INVALID")
+        self.assertEqual(e["missing"], [{"index": 0, "hash": sha(b"never sent").hex()}])
+        two = one + [b"c"]
+        self.refused(self.hub.commit(Bulk(2).put_list(b"p", two, delta(base, 2, two[2:]), size=9)
+                                     .chunks(two)), 422, "MANIFEST_INVALID", "changes[0].hash")
+        # A list sent ahead is any bytes: what it names was never looked for.
+        liar = [b"nobody has this", b"a"]
+        self.hub.ask("POST", "/v1/blobs", frame(listing(liar)))
+        d = delta(sha(listing(liar)), 2, [b"b"])
+        e = self.refused(self.hub.commit(Bulk(2).put_list(b"p", liar + [b"b"], d)), 422,
+                         "MANIFEST_INVALID")
+        self.assertEqual(e["missing"], [{"index": 0, "hash": sha(liar[0]).hex()}])
+        self.assertEqual(self.file("p"), b"ab")
+
+    def test_X4_deltas_that_lie(self):
+        one = [b"a", b"b"]
+        base = sha(listing(one))
+        self.applied(self.hub.commit(Bulk(1).put_list(b"p", one).chunks(one).put(b"blob", b"x" * 99)))
+        self.hub.ask("POST", "/v1/blobs", frame(b"y" * 85))
+
+        def send(d, hash=None, size=3):
+            return self.hub.commit(Bulk(2).put_list(b"p", one + [b"c"], d, size, hash)
+                                   .chunks([b"c"]))
+        good = delta(base, 2, [b"c"])
+        for cut in (good[:-1], good[:13], good[:48], good + b"x", delta(base, 0, []),
+                    delta(base, 0xffffffff, [b"c"]), delta(base, 116508, [b"c"]),
+                    good[:-4] + b"\0\0\0\0", good[:-4] + struct.pack("<I", (4 << 20) + 1)):
+            self.refused(send(cut), 400, "MALFORMED", "changes[0].frame")
+        self.refused(send(delta(base, 3, [b"c"])), 400, "MALFORMED", "changes[0].frame")
+        self.refused(send(delta(sha(b"y" * 85), 2, [b"c"])), 400, "MALFORMED", "changes[0].frame")
+        self.refused(send(good, hash=sha(b"something else")), 400, "HASH_MISMATCH", "changes[0].hash")
+        self.refused(send(delta(base, 1, [b"c"])), 400, "HASH_MISMATCH", "changes[0].hash")
+        self.refused(send(good, size=4), 422, "MANIFEST_INVALID", "changes[0].hash")
+        self.refused(send(good, size=0), 400, "MALFORMED", "changes[0].form")
+        self.refused(send(good, hash=sha(good)), 422, "MANIFEST_INVALID", "changes[0].hash")
+        e = self.refused(send(delta(sha(b"x" * 99), 2, [b"c"])), 422, "MANIFEST_INVALID")
+        self.assertEqual(e["missing"], [{"index": 0, "hash": sha(b"x" * 99).hex()}])
+        b = Bulk(2).put_list(b"p", one, good)
+        b.changes[0][6] = 1
+        self.refused(self.hub.commit(b), 400, "MALFORMED", "changes[0].hash")
+        self.assertEqual(json.loads(self.hub.ask("GET", "/v1/workspaces/w")[2])["version"], 1)
+        self.applied(send(good))
+        self.assertEqual(self.file("p"), b"abc")
+
+    def test_lists_made_in_one_commit_are_bounded(self):
+        chunks = [b"z"] * 116508
+        whole = listing(chunks)
+        self.applied(self.hub.commit(Bulk(1).put_list(b"p", chunks).chunks([b"z"])))
+        d = delta(sha(whole), 116508, [])
+        b = Bulk(2)
+        b.frames = frame(d)
+        for i in range(9):
+            b.changes.append([1, b"f%d" % i, None, 0o644, 1, 116508, 2, sha(whole), 0, 0])
+        e = self.refused(self.hub.commit(b), 413, "LIMIT", "changes[8].frame")
+        self.assertEqual((e["limit"], e["max"]), ("lists", 32 << 20))
+        b.changes.pop()
+        self.applied(self.hub.commit(b))
+        self.assertEqual(self.file("f7"), b"z" * 116508)
+
+    def test_a_damaged_base_is_as_good_as_none(self):
+        one, two = [b"aaaaaa", b"b"], [b"aaaaaa", b"b", b"c"]
+        self.applied(self.hub.commit(Bulk(1).put_list(b"p", one).chunks(one)))
+        pack_file = os.path.join(self.hub.data, "packs", "00000001.pack")
+        with open(pack_file, "r+b") as f:
+            at = f.read().index(listing(one))
+            f.seek(at + 20)
+            f.write(b"\xff\xff")
+        b = Bulk(2).put_list(b"p", two, delta(sha(listing(one)), 2, [b"c"])).chunks([b"c"])
+        e = self.refused(self.hub.commit(b), 422, "MANIFEST_INVALID")
+        self.assertEqual(e["missing"], [{"index": 0, "hash": sha(listing(one)).hex()}])
+        self.applied(self.hub.commit(Bulk(2).put_list(b"p", two).chunks([b"c"])))
+        self.assertEqual(self.file("p"), b"aaaaaabc")
+
+    def test_query_tells_what_a_commit_may_refer_to(self):
+        self.hub.ask("POST", "/v1/blobs", frame(b"ahead"))
+        big = b"b" * 70000
+        self.applied(self.hub.commit(Bulk(1).put(b"small", b"small").put(b"big", big).chunks([b"chunk"])))
+        asked = [sha(x) for x in (b"ahead", b"none", b"small", big, b"chunk", b"ahead")]
+        rows = self.applied(self.query(*asked))
+        self.assertEqual(rows, [[6], [True], [False], [False], [True], [True], [True]])
+        self.assertEqual(self.applied(self.query()), [[0]])
+        self.assertEqual(len(self.applied(self.query(*[sha(b"ahead")] * 4096))), 4097)
+        self.refused(self.query(*[sha(b"ahead")] * 4097), 413, "LIMIT", "n")
+        self.refused(self.hub.ask("POST", "/v1/blobs/query", b"x"), 400, "MALFORMED")
+        self.refused(self.hub.ask("POST", "/v1/blobs/query", pack([2]) + pack([sha(b"x")])), 400,
+                     "MALFORMED", "hashes[1]")
+        self.refused(self.hub.ask("POST", "/v1/blobs/query", pack([0]) + pack([sha(b"x")])), 400,
+                     "MALFORMED", "hashes")
+        self.refused(self.hub.ask("POST", "/v1/blobs/query", pack([1]) + pack([b"short"])), 400,
+                     "MALFORMED", "hashes[0].hash")
+        self.refused(self.hub.ask("GET", "/v1/blobs/query"), 405, "METHOD_NOT_ALLOWED")
+
+    def test_joined_fragments_are_a_chunk(self):
+        parts = [b"line %d\n" % i for i in range(512)]
+        self.hub.ask("POST", "/v1/blobs", b"".join(map(frame, parts)))
+        whole, twice = b"".join(parts), parts[0] + parts[1] + parts[0]
+        r = self.join((whole, parts), (twice, [parts[0], parts[1], parts[0]]))
+        self.assertEqual(json.loads(r[2]), {"joined": 2})
+        for x in (whole, twice):
+            self.assertEqual(self.hub.ask("GET", "/v1/blobs/" + sha(x).hex())[2], x)
+        self.applied(self.hub.commit(Bulk(1).put_list(b"p", [whole, twice])))
+        self.assertEqual(self.file("p"), whole + twice)
+        packs = os.path.join(self.hub.data, "packs", "00000001.pack")
+        size = os.path.getsize(packs)
+        self.assertEqual(json.loads(self.join((whole, [b"gone", b"too"]))[2]), {"joined": 1})
+        self.assertEqual(os.path.getsize(packs), size, "what is there is not made again")
+
+    def test_X4_joins_that_lie_or_ask_for_too_much(self):
+        mib = [os.urandom(1 << 20) for _ in range(4)]
+        for part in (*mib, b"a", b"b"):
+            self.hub.ask("POST", "/v1/blobs", frame(part))
+        self.refused(self.join((b"ba", [b"a", b"b"])), 400, "HASH_MISMATCH", "joins[0].hash")
+        e = self.refused(self.join((b"ab", [b"a", b"b"]), (b"x", [b"a", b"nil", b"nil"])), 422,
+                         "MANIFEST_INVALID", "joins[1]")
+        self.assertEqual(e["missing"], [{"index": 1, "hash": sha(b"nil").hex()}])
+        self.assertEqual(self.hub.ask("GET", "/v1/blobs/" + sha(b"ab").hex())[0], 404)
+        e = self.refused(self.join((sha(b"?"), mib + [b"a"])), 413, "LIMIT", "joins[0]")
+        self.assertEqual((e["limit"], e["max"]), ("bytes", 4 << 20))
+        self.refused(self.join((sha(b"?"), [mib[0]] * 512)), 413, "LIMIT", "joins[0]")
+        fours = [(bytes([i]) * 32, [sha(m) for m in mib]) for i in range(9)]
+        e = self.refused(self.join(*fours), 413, "LIMIT", "joins[8]")
+        self.assertEqual((e["limit"], e["max"]), ("bytes", 32 << 20))
+        self.refused(self.join(*[(b"ab", [b"a", b"b"])] * 65), 413, "LIMIT", "n")
+        self.refused(self.join((b"a" * 513, [b"a"] * 513)), 413, "LIMIT", "joins[0].parts")
+        self.refused(self.join((b"a", [b"a"])), 400, "MALFORMED", "joins[0].parts")
+        good = join((b"ab", [b"a", b"b"]))
+        for body in (b"x", good[:-1], good + pack([sha(b"a")]), good[:40]):
+            self.refused(self.hub.ask("POST", "/v1/blobs/join", body), 400, "MALFORMED")
+        e = self.refused(self.hub.ask("POST", "/v1/blobs/join", b"x" * (3 << 20)), 413, "LIMIT")
+        self.assertEqual(e["limit"], "body")
+        whole = b"".join(mib)
+        self.assertEqual(json.loads(self.join((whole, mib))[2]), {"joined": 1})
+        self.assertEqual(self.hub.ask("GET", "/v1/blobs/" + sha(whole).hex())[2], whole)
+
+    def test_many_large_joins_and_deltas_at_once_stay_within_memory(self):
+        mib = [os.urandom(1 << 20) for _ in range(4)]
+        self.hub.ask("POST", "/v1/blobs", b"".join(map(frame, mib)))
+        chunks = [b"z"] * 116000
+        self.applied(self.hub.commit(Bulk(1).put_list(b"p", chunks).chunks([b"z"])))
+        d = delta(sha(listing(chunks)), 115999, [b"y"])
+        made = sha(listing(chunks[:-1] + [b"y"]))
+
+        def one(i):
+            if i % 2:
+                b = Bulk(1, writer=bytes([i] * 16)).chunks([b"y"])
+                for k in range(7):
+                    b.put_list(b"f%d-%d" % (i, k), None, d, 116000, made)
+                return self.hub.commit(b)[0]
+            order = [mib[(i >> k) & 3] for k in range(4)]
+            return self.join(*[(b"".join(order), order)] * 8)[0]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            codes = list(pool.map(one, range(1, 25)))
+        self.assertIn(200, codes)
+        self.assertLessEqual(set(codes), {200, 503})
+        maps = read_text(f"/proc/{self.hub.proc.pid}/maps")
+        if "libasan" not in maps and "libtsan" not in maps:
+            self.assertLess(self.peak_mib(), 144)
+
+
+class TailsElsewhere(unittest.TestCase):
+    """A file of many small chunks, restored and compared by the other commands."""
+
+    def test_pull_and_verify_take_any_boundaries(self):
+        hub = Hub(args=("--auth", "none"))
+        self.addCleanup(hub.stop)
+        small = [os.urandom(1 + i * 7 % 501) for i in range(300)]
+        mixed = [os.urandom(n) for n in (1, 4 << 20, 3, (1 << 20) + 1, 1 << 20, 2)]
+        hub.ask("POST", "/v1/blobs", b"".join(map(frame, small + mixed)))
+        for seq, (path, chunks) in enumerate((("small", small), ("mixed", mixed), ("one", [b"1"])), 1):
+            b = Bulk(seq).put_list(path.encode(), chunks).chunks([b"1"])
+            self.assertEqual(hub.commit(b)[0], 200)
+        with tempfile.TemporaryDirectory() as d:
+            url, out = f"http://127.0.0.1:{hub.port}/w", d + "/out"
+
+            def run(*args):
+                return subprocess.run([SPATE, *args], capture_output=True, text=True, timeout=60)
+            r = run("pull", url, out, "--state", d + "/state")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            for path, chunks in (("small", small), ("mixed", mixed), ("one", [b"1"])):
+                with open(f"{out}/{path}", "rb") as f:
+                    self.assertEqual(f.read(), b"".join(chunks), path)
+            r = run("verify", out, "--to", url)
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+            # One more chunk, and the second pull brings it; a changed byte is seen.
+            more = small + [b"the end"]
+            b = Bulk(9).put_list(b"small", more, delta(sha(listing(small)), 300, more[300:]))
+            self.assertEqual(hub.commit(b.chunks(more[300:]))[0], 200)
+            r = run("pull", url, out, "--state", d + "/state")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            with open(out + "/small", "r+b") as f:
+                self.assertEqual(f.read(), b"".join(more))
+                f.seek(-1, 1)
+                f.write(b"D")
+            r = run("verify", out, "--to", url)
+            self.assertIn("small", r.stdout)
+            self.assertNotEqual(r.returncode, 0)
 
 
 class BadInput(HubTest):
@@ -592,6 +926,68 @@ class Failpoints(unittest.TestCase):
         self.assertEqual((r[0], json.loads(r[2])["code"]), (507, "DISK_FULL"))
         self.assertEqual(unpack_all(hub.commit(bulk)[2]), [[1, 0]])
         self.assertEqual(hub.stop(), 0)
+
+
+    def test_killed_around_a_delta_or_a_join_the_old_or_the_new_is_there(self):
+        """Small lists go to the tail table, large ones make the pack synced: both ways."""
+        for n, points in ((3, ("hub_body_read", "hub_pack_written", "hub_before_commit",
+                               "hub_after_commit", "hub_replied")),
+                          (9000, ("hub_pack_written", "hub_pack_synced", "hub_before_commit"))):
+            for point in points:
+                self.killed_around(point, [b"%d" % i for i in range(n)])
+
+    def killed_around(self, point, old):
+        new = old + [b"the end"]
+        parts = [b"one", b"two" * (90000 if len(old) > 100 else 1)]
+        d = delta(sha(listing(old)), len(old), new[-1:])
+        grown = Bulk(2).put_list(b"p", new, d).chunks(new[-1:])
+        whole = b"".join(parts)
+        first = Hub()
+        self.assertEqual(first.commit(Bulk(1).put_list(b"p", old).chunks(old))[0], 200)
+        self.assertEqual(first.ask("POST", "/v1/blobs", b"".join(map(frame, parts)))[0], 200)
+        self.assertEqual(first.stop(), 0)
+        for what in ("delta", "join") if point != "hub_replied" else ("delta",):
+            hub = Hub(first.data, env={"SPATE_FAIL": point + ":kill@1"})
+
+            def send(h):
+                if what == "delta":
+                    return h.commit(grown)[0]
+                return h.ask("POST", "/v1/blobs/join", join((whole, parts)))[0]
+            with self.assertRaises((OSError, http.client.HTTPException), msg=point):
+                send(hub)
+            hub.proc.wait(30)
+            hub.proc.stdout.close()
+            again = Hub(first.data)
+            if what == "delta":
+                got = again.ask("GET", "/v1/workspaces/w/file?path=p")[2]
+                self.assertIn(got, (b"".join(old), b"".join(new)), point)
+            else:
+                got = again.ask("GET", "/v1/blobs/" + sha(whole).hex())
+                self.assertIn((got[0], got[2] if got[0] == 200 else b""), ((200, whole), (404, b"")))
+            self.assertEqual(send(again), 200, point)
+            got = again.ask("GET", "/v1/workspaces/w/file?path=p")[2]
+            self.assertEqual(got, b"".join(new), point)
+            self.assertEqual(again.stop(), 0)
+        last = Hub(first.data)
+        if what == "join":
+            self.assertEqual(last.ask("GET", "/v1/blobs/" + sha(whole).hex())[2], whole)
+        self.assertEqual(json.loads(last.ask("GET", "/v1/workspaces/w")[2])["version"], 2)
+        self.assertEqual(last.stop(), 0)
+
+    def test_a_delta_that_finds_the_disk_full_changes_nothing(self):
+        for n in (3, 9000):
+            hub = self.start("hub_pack_written:ENOSPC@2,hub_before_commit:ENOSPC@2")
+            old = [b"%d" % i for i in range(n)]
+            new = old + [b"x"]
+            b = Bulk(2).put_list(b"p", new, delta(sha(listing(old)), n, [b"x"])).chunks([b"x"])
+            self.assertEqual(hub.commit(Bulk(1).put_list(b"p", old).chunks(old))[0], 200)
+            for _ in range(2):
+                r = hub.commit(b)
+                self.assertEqual((r[0], json.loads(r[2])["code"]), (507, "DISK_FULL"))
+                self.assertEqual(hub.ask("GET", "/v1/workspaces/w/file?path=p")[2], b"".join(old))
+            self.assertEqual(unpack_all(hub.commit(b)[2]), [[2, 0]])
+            self.assertEqual(hub.ask("GET", "/v1/workspaces/w/file?path=p")[2], b"".join(new))
+            self.assertEqual(hub.stop(), 0)
 
 
 class Starting(unittest.TestCase):

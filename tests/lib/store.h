@@ -29,7 +29,7 @@ struct body {
 	struct meta_frame frames[BODY_CHANGES];
 	uint32_t n;
 	size_t n_frames;
-	struct buf area;
+	struct buf area, made;
 	struct commit_head head;
 };
 
@@ -103,6 +103,7 @@ static inline struct body *body_new(uint8_t writer, uint64_t epoch, uint64_t seq
 
 	cr_assert_not_null(b);
 	buf_init(&b->area, 64u << 20);
+	buf_init(&b->made, 64u << 20);
 	memset(b->head.writer, writer, WRITER_BYTES);
 	b->head.epoch = epoch;
 	b->head.seq = seq;
@@ -114,6 +115,7 @@ static inline struct body *body_new(uint8_t writer, uint64_t epoch, uint64_t seq
 static inline void body_free(struct body *b)
 {
 	buf_free(&b->area);
+	buf_free(&b->made);
 	free(b);
 }
 
@@ -163,6 +165,29 @@ static inline struct change *body_put(struct store *s, struct body *b, const cha
 	ch->e.form = CONTENT_BLOB;
 	ch->e.size = n;
 	ch->frame = body_frame(s, b, data, n, &ch->e.hash);
+	return ch;
+}
+
+/** body_made() - a file whose list the hub made; after all that goes into the area. @held: chunks
+ * that an older list had. */
+static inline struct change *body_made(struct store *s, struct body *b, const char *path,
+				       const void *list, size_t n, uint64_t size, uint32_t held)
+{
+	struct change *ch = body_change(b, CHANGE_PUT_FILE, path, EXPECT_ANY);
+	struct meta_frame *f = &b->frames[b->n_frames++];
+	unsigned char head[FRAME_HEAD];
+
+	ch->e.type = ENTRY_FILE;
+	ch->e.form = CONTENT_LIST;
+	ch->e.size = size;
+	ch->frame = b->area.len + b->made.len;
+	digest_sha(s->digester, list, n, &ch->e.hash);
+	*f = (struct meta_frame){ .kind = META_FRAME_MADE, .len = (uint32_t)n, .held = held };
+	f->offset = ch->frame;
+	f->hash = ch->e.hash;
+	frame_put_head(head, f->len, &f->hash);
+	cr_assert_eq(buf_append(&b->made, head, sizeof(head)), 0);
+	cr_assert_eq(buf_append(&b->made, list, n), 0);
 	return ch;
 }
 
@@ -261,6 +286,8 @@ static inline void waiter_init(struct store *s, struct waiter *w, struct body *b
 		.job.tenant = "admin",
 		.job.area = b->area.data,
 		.job.area_len = b->area.len,
+		.job.made = b->made.data,
+		.job.made_len = b->made.len,
 		.job.frames = b->frames,
 		.job.n_frames = b->n_frames,
 		.job.done = waiter_done,
@@ -326,6 +353,26 @@ static inline uint64_t store_head(struct store *s, uint64_t *ret_ws)
 	if (ret_ws)
 		*ret_ws = ws.id;
 	return ws.version;
+}
+
+/** store_has_list() - whether file @path is the list of exactly these bytes at @version. */
+static inline bool store_has_list(struct store *s, uint64_t version, const char *path,
+				  const void *list, size_t n)
+{
+	struct meta_blob blob;
+	struct entry e;
+	uint64_t ws;
+	char *got;
+	bool same;
+
+	store_head(s, &ws);
+	if (s->meta->ops->path_at(s->meta, ws, version, path, strlen(path), &e, &blob) ||
+	    e.form != CONTENT_LIST || blob.len != n)
+		return false;
+	got = malloc(n);
+	same = !packs_read(s->packs, blob.place, &blob.hash, n, 0, got, n) && !memcmp(got, list, n);
+	free(got);
+	return same;
 }
 
 /** store_has() - whether file @path has exactly these bytes at @version. */

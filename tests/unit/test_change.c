@@ -328,6 +328,8 @@ Test(change, sizes_and_forms_come_back_at_every_edge, .init = setup, .fini = tea
 	c.e.size = BLOB_SMALL_MAX;
 	expect_comes_back(&c);
 	c.e.form = CONTENT_LIST;
+	c.e.size = 1;
+	expect_comes_back(&c);
 	c.e.size = BLOB_SMALL_MAX + 1;
 	expect_comes_back(&c);
 	c.e.size = FILE_BYTES_MAX;
@@ -341,8 +343,8 @@ Test(change, refuses_sizes_and_forms_that_do_not_belong, .init = setup, .fini = 
 	c.e.size = BLOB_SMALL_MAX + 1;
 	expect_refused(&c, "form: content of this size is a list");
 	c.e.form = CONTENT_LIST;
-	c.e.size = BLOB_SMALL_MAX;
-	expect_refused(&c, "form: content of this size is one blob");
+	c.e.size = 0;
+	expect_refused(&c, "form: empty content is one blob");
 	c.e.size = FILE_BYTES_MAX + 1;
 	expect_refused(&c, "size: not a number within the limit");
 	c.e.size = 1;
@@ -881,8 +883,10 @@ static void expect_entry_ok(const struct wire_reader *r, const struct entry *e, 
 	cr_assert_eq(e->type == ENTRY_NONE, bare);
 	cr_assert_eq(e->form != CONTENT_NONE, e->type == ENTRY_FILE);
 	cr_assert_eq(e->target_len > 0, e->type == ENTRY_SYMLINK);
-	if (e->form)
-		cr_assert_eq(e->form == CONTENT_LIST, e->size > BLOB_SMALL_MAX);
+	if (e->form == CONTENT_BLOB)
+		cr_assert(e->size <= BLOB_SMALL_MAX);
+	if (e->form == CONTENT_LIST)
+		cr_assert(e->size > 0);
 	if (e->target_len)
 		expect_inside(r, e->target, e->target_len);
 }

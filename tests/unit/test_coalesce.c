@@ -446,3 +446,20 @@ Test(coalesce, removing_many_directories_costs_their_records_only)
 	cr_assert_eq(coalesce_count(c), 0);
 	coalesce_free(c);
 }
+
+Test(coalesce, holds_a_path_until_it_is_done_with)
+{
+	struct coalesce *c = fresh(10);
+	struct record *r;
+
+	cr_assert_not(coalesce_holds(c, 7, "a", 1));
+	dirty(c, 7, "a", 1);
+	cr_assert(coalesce_holds(c, 7, "a", 1));
+	cr_assert_not(coalesce_holds(c, 8, "a", 1));
+	cr_assert_not(coalesce_holds(c, 7, "ab", 2));
+	r = take_one(c);
+	cr_assert(coalesce_holds(c, 7, "a", 1), "it is on its way");
+	coalesce_done(c, r);
+	cr_assert_not(coalesce_holds(c, 7, "a", 1));
+	coalesce_free(c);
+}

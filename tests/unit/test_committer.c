@@ -187,6 +187,52 @@ Test(committer, H13_a_power_loss_takes_nothing_that_was_acknowledged, .init = se
 	free(big);
 }
 
+/* A list of @n chunks that all are @chunk. Return: its bytes. */
+static size_t same_chunks(struct body *b, unsigned char *list, uint32_t n, const char *chunk)
+{
+	struct sha hash;
+
+	body_frame(&st, b, chunk, strlen(chunk), &hash);
+	memcpy(list, LIST_MAGIC, LIST_HEAD);
+	for (uint32_t i = 0; i < n; i++)
+		list_put_item(list + LIST_HEAD + i * LIST_ITEM, &hash, (uint32_t)strlen(chunk));
+	return LIST_HEAD + n * LIST_ITEM;
+}
+
+Test(committer, H13_lists_the_hub_made_survive_a_power_loss_like_those_that_came, .init = setup,
+     .fini = teardown)
+{
+	static const uint32_t chunks[] = { 3, 10000, 5, 9000, 7 }; /* around SMALL_BYTES */
+	unsigned char *list = malloc(LIST_HEAD + 10000 * LIST_ITEM);
+	struct store crashed;
+	uint64_t synced = 0;
+
+	for (uint32_t i = 0; i < 5; i++) {
+		struct body *b = body_new(1, 7, i + 1);
+		size_t n = same_chunks(b, list, chunks[i], "chunk");
+
+		body_made(&st, b, i % 2 ? "large" : "small", list, n, 5ull * chunks[i], 0);
+		cr_expect_eq(store_verdict(&st, b, NULL), META_APPLIED);
+		if (i % 2) {
+			cr_expect_eq(tail_bytes(), 0u, "the pack is synced instead");
+			synced = pack_bytes();
+		}
+	}
+	cr_expect_eq(tail_bytes(), pack_bytes() - synced);
+	copy_crashed(&crashed, synced);
+	cr_assert_eq(store_open(&crashed, true), 0);
+	for (uint32_t i = 0; i < 5; i++) {
+		struct body *b = body_new(1, 7, 99);
+		size_t n = same_chunks(b, list, chunks[i], "chunk");
+
+		cr_expect(store_has_list(&crashed, i + 1, i % 2 ? "large" : "small", list, n),
+			  "list %u", i);
+		body_free(b);
+	}
+	store_remove(&crashed);
+	free(list);
+}
+
 /* The child acknowledges each commit by one byte; it is killed at a moment nobody chose. */
 static void __attribute__((noreturn)) storm(int fd)
 {

@@ -133,6 +133,117 @@ Test(list, a_list_of_the_largest_file_fits_and_one_more_chunk_does_not)
 	free(p);
 }
 
+/* --- list deltas ------------------------------------------------------------------------- */
+
+static const struct sha base_hash = { { 9, 8, 7 } };
+
+/* A delta that keeps @keep items and adds @n chunks of length 1. Return: its bytes. */
+static size_t write_delta(unsigned char *p, uint32_t keep, uint32_t n)
+{
+	struct sha h = { { 5 } };
+
+	list_delta_head_put(p, &base_hash, keep);
+	for (uint32_t i = 0; i < n; i++)
+		list_put_item(p + LIST_DELTA_HEAD + (size_t)i * LIST_ITEM, &h, 1);
+	return LIST_DELTA_HEAD + (size_t)n * LIST_ITEM;
+}
+
+/* list_delta_get() on a copy that ends where the bytes end. */
+static int delta_exact(const unsigned char *p, size_t n, struct list_delta *ret)
+{
+	unsigned char *copy = malloc(n ? n : 1);
+	int got;
+
+	memcpy(copy, p, n);
+	got = list_delta_get(copy, n, ret);
+	free(copy);
+	return got;
+}
+
+Test(list_delta, has_the_documented_bytes)
+{
+	unsigned char p[LIST_DELTA_HEAD];
+
+	list_delta_head_put(p, &base_hash, 0x01020304);
+	cr_expect_eq(LIST_DELTA_HEAD, 49);
+	cr_expect_arr_eq(p, "spate-ldlt-1\n", 13);
+	cr_expect_arr_eq(p + 13, base_hash.b, SHA_BYTES);
+	cr_expect_arr_eq(p + 45, "\4\3\2\1", 4);
+}
+
+Test(list_delta, makes_the_list_of_what_is_kept_and_what_is_new)
+{
+	unsigned char base[THREE], delta[LIST_DELTA_HEAD + 2 * LIST_ITEM], list[THREE + LIST_ITEM];
+	size_t n = write_delta(delta, 2, 2);
+	struct list_delta d;
+
+	write_list(base);
+	cr_assert(list_delta_is(delta, n) && !list_delta_is(base, THREE));
+	cr_assert_eq(list_delta_get(delta, n, &d), 0);
+	cr_expect(sha_same(&d.base, &base_hash) && d.keep == 2 && d.n_items == 2);
+	cr_assert_eq(list_delta_bytes(&d), sizeof(list));
+	cr_assert(list_delta_fits(&d, THREE));
+	memcpy(list, base, list_delta_prefix(&d));
+	cr_assert_eq(list_delta_finish(&d, list), 0);
+	cr_assert_eq(list_check(list, sizeof(list), CHUNK_BYTES + BLOB_BYTES_MAX + 2ull), 4);
+	cr_expect_arr_eq(list, base, LIST_HEAD + 2 * LIST_ITEM);
+	cr_expect_eq(list_get(list, 3).hash.b[0], 5);
+}
+
+Test(list_delta, may_only_drop_items)
+{
+	unsigned char base[THREE], delta[LIST_DELTA_HEAD];
+	struct list_delta d;
+
+	write_list(base);
+	cr_assert_eq(list_delta_get(delta, write_delta(delta, 1, 0), &d), 0);
+	cr_assert_eq(list_delta_bytes(&d), LIST_HEAD + LIST_ITEM);
+	cr_assert_eq(list_delta_finish(&d, base), 0);
+	cr_assert_eq(list_check(base, list_delta_bytes(&d), CHUNK_BYTES), 1);
+}
+
+Test(list_delta, X1_refuses_what_is_cut_or_makes_nothing_or_too_much)
+{
+	unsigned char p[LIST_DELTA_HEAD + 3 * LIST_ITEM] = { 0 };
+	size_t whole = write_delta(p, 7, 2);
+	uint32_t most = (BLOB_BYTES_MAX - LIST_HEAD) / LIST_ITEM;
+	struct sha h = { { 0 } };
+	struct list_delta d;
+
+	for (size_t n = 0; n < whole; n++)
+		if (n != LIST_DELTA_HEAD && n != LIST_DELTA_HEAD + LIST_ITEM)
+			cr_expect_eq(delta_exact(p, n, &d), -SP_EMALFORMED, "%zu", n);
+	cr_expect_eq(delta_exact(p, whole + 1, &d), -SP_EMALFORMED);
+	for (uint32_t len = 0; len <= BLOB_BYTES_MAX + 1; len += BLOB_BYTES_MAX + 1) {
+		list_put_item(p + LIST_DELTA_HEAD, &h, len);
+		cr_expect_eq(delta_exact(p, whole, &d), -SP_EMALFORMED, "a chunk of %u", len);
+	}
+	cr_expect_eq(delta_exact(p, write_delta(p, 0, 0), &d), -SP_EMALFORMED);
+	cr_expect_eq(delta_exact(p, write_delta(p, most, 1), &d), -SP_EMALFORMED);
+	cr_expect_eq(delta_exact(p, write_delta(p, UINT32_MAX, 1), &d), -SP_EMALFORMED);
+	cr_assert_eq(delta_exact(p, write_delta(p, most - 1, 1), &d), 0);
+	cr_expect_leq(list_delta_bytes(&d), BLOB_BYTES_MAX);
+	p[0] ^= 1;
+	cr_expect_eq(delta_exact(p, whole, &d), -SP_EMALFORMED);
+}
+
+Test(list_delta, X1_a_base_that_is_no_list_or_too_short_is_noticed)
+{
+	unsigned char base[THREE], delta[LIST_DELTA_HEAD + LIST_ITEM];
+	struct list_delta d;
+
+	write_list(base);
+	cr_assert_eq(list_delta_get(delta, write_delta(delta, 3, 1), &d), 0);
+	cr_expect(list_delta_fits(&d, THREE));
+	cr_expect(!list_delta_fits(&d, 0));
+	cr_expect(!list_delta_fits(&d, THREE - LIST_ITEM), "fewer items than are kept");
+	cr_expect(!list_delta_fits(&d, THREE + 1), "not whole items");
+	cr_expect(!list_delta_fits(&d, BLOB_BYTES_MAX + 1ull));
+	cr_expect(!list_delta_fits(&d, UINT64_MAX));
+	base[3] ^= 1;
+	cr_expect_eq(list_delta_finish(&d, base), -SP_EMALFORMED);
+}
+
 /* --- frames ------------------------------------------------------------------------------ */
 
 /* Frames of 5, 0 and 3 bytes. */

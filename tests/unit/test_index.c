@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "pipeline/index.h"
+#include "pipeline/index_syncer.h"
 #include "tests/check.h"
 
 #include <errno.h>
@@ -70,6 +71,7 @@ static struct index_row row_of(uint64_t n)
 		.rev = n + 4,
 		.xxh = { n + 5, n + 6 },
 		.child = n + 7,
+		.read_ns = (int64_t)n + 8,
 	};
 
 	memset(&row.hash, (int)n, sizeof(row.hash));
@@ -82,7 +84,7 @@ static bool row_same(const struct index_row *a, const struct index_row *b)
 	       a->mode == b->mode && a->size == b->size && a->mtime_ns == b->mtime_ns &&
 	       a->ctime_ns == b->ctime_ns && a->ino == b->ino && a->dev == b->dev &&
 	       a->rev == b->rev && xxh_same(a->xxh, b->xxh) && sha_same(&a->hash, &b->hash) &&
-	       a->child == b->child;
+	       a->child == b->child && a->read_ns == b->read_ns;
 }
 
 static int put(struct index *ix, uint64_t d, const char *name, uint64_t n)
@@ -423,11 +425,11 @@ IndexTest(S4_after_another_boot_only_a_clean_stop_is_believed)
 
 	fill(ix, 5);
 	index_close(ix);
-	write_state("spate-index 2 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee clean 0\n");
+	write_state("spate-index 3 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee clean 0\n");
 	ix = opened(false);
 	cr_assert_eq(index_count(ix), 5);
 	index_close(ix);
-	write_state("spate-index 2 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee open 0\n");
+	write_state("spate-index 3 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee open 0\n");
 	ix = opened(true);
 	cr_assert_eq(index_count(ix), 0);
 	index_close(ix);
@@ -436,9 +438,9 @@ IndexTest(S4_after_another_boot_only_a_clean_stop_is_believed)
 IndexTest(S4_another_format_or_a_senseless_state_is_discarded)
 {
 	static const char *const states[] = {
-		"spate-index 3 - clean 0\n", "",
-		"spate-index 2 - clean\n",   "\xff\xfe\n",
-		"spate-index 2 - dirty 0\n", "spate-index 2 - open 0\n",
+		"spate-index 4 - clean 0\n", "",
+		"spate-index 3 - clean\n",   "\xff\xfe\n",
+		"spate-index 3 - dirty 0\n", "spate-index 3 - open 0\n",
 	};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++) {
@@ -850,5 +852,41 @@ IndexTest(W15_mounts_are_remembered_until_they_are_forgotten)
 	cr_assert_eq(index_set_mount(ix, 7, &a), 0);
 	cr_assert_eq(index_clear(ix), 0);
 	cr_assert_not(index_mounts(ix));
+	index_close(ix);
+}
+
+IndexTest(S3_until_when_all_was_settled_is_known_after_a_restart)
+{
+	struct index *ix = opened(true);
+
+	cr_assert_eq(index_meta(ix)->settled_ns, 0);
+	fill(ix, 5);
+	index_settle(ix, 123456789);
+	index_close(ix);
+	ix = opened(false);
+	cr_assert_eq(index_meta(ix)->settled_ns, 123456789);
+	index_close(ix);
+}
+
+IndexTest(is_synced_by_a_thread_of_its_own_beside_commits)
+{
+	struct index *ix = opened(true);
+	struct index_syncer *s = NULL;
+	char name[32];
+
+	cr_assert_eq(index_syncer_start(ix, &s), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "file-%06u", i);
+		cr_assert_eq(index_begin(ix), 0);
+		cr_assert_eq(put(ix, 1, name, i), 0);
+		cr_assert_eq(index_commit(ix), 0);
+		index_syncer_ask(s, i * INDEX_SYNC_NS);
+	}
+	cr_assert_eq(index_commits(ix), 202, "two of them are of the opening");
+	index_syncer_stop(s);
+	index_syncer_stop(NULL);
+	index_close(ix);
+	ix = opened(false);
+	cr_assert_eq(index_count(ix), 200u);
 	index_close(ix);
 }

@@ -481,6 +481,69 @@ Test(meta, chunks_may_come_in_the_request_that_names_the_list, .init = setup, .f
 	free(chunk);
 }
 
+Test(meta, of_a_list_the_hub_made_only_new_chunks_are_looked_for, .init = setup, .fini = teardown)
+{
+	unsigned char list[LIST_HEAD + 2 * LIST_ITEM];
+	struct sha unknown = { { 7 } }, hash;
+	struct meta_result r;
+
+	memcpy(list, LIST_MAGIC, LIST_HEAD);
+	list_put_item(list + LIST_HEAD, &unknown, 100);
+	for (uint32_t held = 0; held < 2; held++) {
+		struct body *b = next(ME);
+
+		body_frame(&st, b, "new", 3, &hash);
+		list_put_item(list + LIST_HEAD + LIST_ITEM, &hash, 3);
+		body_made(&st, b, "log", list, sizeof(list), 103, held);
+		r = store_commit(&st, b);
+		cr_expect_eq(r.verdict, held ? META_APPLIED : META_MISSING);
+		cr_expect_eq(r.n_missing, 1 - held);
+		meta_result_free(&r);
+	}
+	cr_expect(store_has_list(&st, 1, "log", list, sizeof(list)));
+}
+
+static int first_bytes(void *ctx, const struct meta_version *v)
+{
+	*(uint64_t *)ctx = v->bytes;
+	return 1;
+}
+
+Test(meta, a_delta_is_indexed_by_nobody_and_a_list_made_of_it_like_any_other, .init = setup,
+     .fini = teardown)
+{
+	size_t n = LIST_HEAD + 2000 * LIST_ITEM; /* above BLOB_INDEX_MIN */
+	unsigned char *list = malloc(n);
+	struct body *b = next(ME);
+	struct meta_blob blob;
+	uint64_t ws, bytes = 0;
+	struct sha delta, chunk;
+
+	body_frame(&st, b, "delta", 5, &delta);
+	b->frames[0].kind = META_FRAME_DELTA;
+	body_frame(&st, b, "c", 1, &chunk);
+	memcpy(list, LIST_MAGIC, LIST_HEAD);
+	for (size_t i = 0; i < 2000; i++)
+		list_put_item(list + LIST_HEAD + i * LIST_ITEM, &chunk, 1);
+	body_made(&st, b, "large", list, n, 2000, 0);
+	body_made(&st, b, "small", list, LIST_HEAD + LIST_ITEM, 1, 0);
+	chunk = b->changes[1].e.hash;
+	must(b);
+	cr_expect_eq(st.meta->ops->blob(st.meta, "admin", &delta, &blob), -ENOENT);
+	cr_expect_eq(st.meta->ops->blob(st.meta, "admin", &chunk, &blob), -ENOENT, "small");
+	digest_sha(st.digester, list, n, &chunk);
+	cr_assert_eq(st.meta->ops->blob(st.meta, "admin", &chunk, &blob), 0);
+	cr_expect_eq(blob.len, n);
+	cr_expect_eq(st.meta->ops->blob(st.meta, "another", &chunk, &blob), -ENOENT,
+		     "of this tenant only");
+	cr_expect(store_has_list(&st, 1, "large", list, n));
+	cr_expect(store_has_list(&st, 1, "small", list, LIST_HEAD + LIST_ITEM));
+	store_head(&st, &ws);
+	st.meta->ops->log(st.meta, ws, 0, 1, first_bytes, &bytes);
+	cr_expect_eq(bytes, 6u, "what was sent, not what was made of it");
+	free(list);
+}
+
 /* --- preconditions ----------------------------------------------------------------------- */
 
 /*

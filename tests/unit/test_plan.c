@@ -382,6 +382,106 @@ Test(plan, W11_types_of_modes)
 	cr_assert_eq(plan_type(0), ENTRY_NONE);
 }
 
+/* --- clocks that tick ----------------------------------------------------------------------- */
+
+#define T0 (1700000000ll * 1000000000)
+#define HOUR (3600ll * 1000000000)
+
+static struct index_row row_read(int64_t ctime_ns, int64_t read_ns)
+{
+	struct index_row row = row_of(ENTRY_FILE);
+
+	row.ctime_ns = ctime_ns;
+	row.read_ns = read_ns;
+	return row;
+}
+
+Test(plan, S2_what_was_read_in_the_tick_of_its_ctime_is_no_proof)
+{
+	int64_t c = T0 + 123456789;
+	struct index_row row;
+
+	for (int64_t after = 0; after < PLAN_TICK_NS; after += 1000000) {
+		row = row_read(c, c + after);
+		cr_expect(plan_racy(&row, 0), "read %lld ns after", (long long)after);
+	}
+	row = row_read(c, c + PLAN_TICK_NS);
+	cr_expect_not(plan_racy(&row, 0));
+	row = row_read(c, 0);
+	cr_expect(plan_racy(&row, 0), "nobody knows when it was read");
+	row.type = ENTRY_SYMLINK;
+	cr_expect(plan_racy(&row, 0), "one of the same length may have replaced it");
+	row.type = ENTRY_DIR;
+	cr_expect_not(plan_racy(&row, 0));
+}
+
+Test(plan, S2_a_ctime_of_whole_seconds_has_a_long_tick)
+{
+	struct index_row row = row_read(T0, T0 + PLAN_TICK_COARSE_NS - 1);
+
+	cr_expect(plan_racy(&row, 0));
+	row = row_read(T0, T0 + PLAN_TICK_COARSE_NS);
+	cr_expect_not(plan_racy(&row, 0));
+}
+
+Test(plan, S2_a_second_write_in_the_same_tick_is_found_by_the_next_look)
+{
+	/* A clock that ticks every 10 ms stamps both writes alike; the second one nobody saw. */
+	for (int64_t first = T0 + 1; first < T0 + 40000000; first += 1300000) {
+		int64_t stamp = first / PLAN_TICK_NS * PLAN_TICK_NS + 1;
+		int64_t read = first + 1000000, second = read + 1000000;
+		struct index_row row = row_read(stamp, read);
+		bool same = second / PLAN_TICK_NS == first / PLAN_TICK_NS;
+
+		cr_expect(!same || plan_racy(&row, 0), "written %lld", (long long)(first - T0));
+	}
+}
+
+Test(plan, S2_events_that_were_complete_are_a_proof_too)
+{
+	int64_t c = T0 + 5;
+	struct index_row row = row_read(c, c + 1000000);
+
+	cr_expect(plan_racy(&row, c + PLAN_TICK_NS - 1));
+	cr_expect_not(plan_racy(&row, c + PLAN_TICK_NS), "S3: nothing is read after a clean stop");
+	cr_expect_not(plan_racy(&row, INT64_MAX), "while they are told");
+	cr_expect_eq(plan_settled(T0, T0 + HOUR, true), T0 + HOUR);
+	cr_expect_eq(plan_settled(T0, T0 + HOUR, false), T0, "a change may be on its way");
+}
+
+Test(plan, S9_a_clock_set_an_hour_back_or_forth_only_costs_reads)
+{
+	int64_t c = T0 + 7, settled = T0;
+	struct index_row row = row_read(c, c - HOUR);
+
+	/* Back between the write and the read: the stamp lies in the future. */
+	cr_expect(plan_racy(&row, 0));
+	row.read_ns = c + PLAN_TICK_NS;
+	cr_expect_not(plan_racy(&row, 0), "an hour later it is read once more and proven");
+	/* Back after a rest: what is written now must not pass for what was settled then. */
+	settled = plan_settled(settled, T0 - HOUR, false);
+	row = row_read(T0 - HOUR + 3, T0 - HOUR + 1000000);
+	cr_expect(plan_racy(&row, settled));
+	cr_expect_eq(plan_settled(T0, T0 - HOUR, true), T0 - HOUR);
+	/* Forth: old stamps lie far in the past, and new ones differ from them. */
+	row = row_read(c, c + HOUR);
+	cr_expect_not(plan_racy(&row, 0));
+}
+
+Test(plan, S2_a_racy_row_is_touched_once_when_the_file_is_found_as_it_was)
+{
+	struct read_item item = item_of(READ_SAME, ENTRY_FILE);
+	struct plan plan;
+
+	item.known.ctime_ns = item.st.ctime_ns = T0 + 9;
+	item.known.read_ns = T0 + 10;
+	item.read_ns = T0 + HOUR;
+	plan = plan_of(item);
+	cr_assert_eq(plan.kind, PLAN_TOUCH);
+	cr_assert_not(plan_racy(&plan.row, 0));
+	item.known = plan.row;
+	item.read_ns += HOUR;
+	cr_assert_eq(plan_of(item).kind, PLAN_NOTHING);
 Test(plan, K5_what_came_with_a_manifest_or_was_held_is_looked_at_and_then_only_remembered)
 {
 	static const enum read_result results[] = { READ_SAME, READ_DIR, READ_SYMLINK };

@@ -313,6 +313,72 @@ Test(remote_hub, blobs_go_ahead_as_frames_and_limits_hold_before_sending)
 	close_all(&f);
 }
 
+/* A reply of @status with what is in rq.reply. */
+static int queried(struct fixture *f, unsigned status, uint32_t n, bool *there)
+{
+	f->rq.status = status;
+	return f->r->ops->query_reply(f->r, &f->rq, n, there);
+}
+
+Test(remote_hub, query_answers_in_the_order_asked)
+{
+	static const struct sha hash = { { 7 } };
+	bool there[2] = { false, true };
+	struct fixture f;
+	struct buf body;
+
+	open_with(&f, 1);
+	buf_init(&body, 1000);
+	cr_assert_eq(query_head_put(&body, 2), 0);
+	cr_assert_eq(query_hash_put(&body, &hash), 0);
+	cr_assert_eq(query_hash_put(&body, &hash), 0);
+	cr_assert_eq(f.r->ops->query_request(f.r, body.data, body.len, &f.rq), 0);
+	cr_expect_str_eq(f.rq.path, "/v1/blobs/query");
+	cr_expect_str_eq(f.rq.content_type, "application/vnd.spate.query");
+	cr_expect_eq(f.rq.body[0].len, body.len);
+	cr_expect_eq(f.rq.body[1].len + f.rq.body[2].len, 0);
+	cr_assert_eq(query_head_put(&f.rq.reply, 2), 0);
+	cr_assert_eq(query_answer_put(&f.rq.reply, true), 0);
+	cr_expect_eq(queried(&f, 200, 2, there), -SP_EINTEGRITY, "one answer is lacking");
+	cr_assert_eq(query_answer_put(&f.rq.reply, false), 0);
+	cr_assert_eq(queried(&f, 200, 2, there), 0);
+	cr_expect(there[0] && !there[1]);
+	cr_expect_eq(queried(&f, 200, 1, there), -SP_EINTEGRITY, "more than was asked");
+	cr_expect_eq(queried(&f, 503, 2, there), -SP_EUNAVAIL);
+	cr_assert_eq(query_answer_put(&f.rq.reply, false), 0);
+	cr_expect_eq(queried(&f, 200, 2, there), -SP_EINTEGRITY, "something behind the answers");
+	buf_free(&body);
+	close_all(&f);
+}
+
+static int joined(struct fixture *f, unsigned status, const char *text)
+{
+	f->rq.status = status;
+	buf_clear(&f->rq.reply);
+	cr_assert_eq(buf_append(&f->rq.reply, text, strlen(text)), 0);
+	f->rq.missing = !!strstr(text, "missing");
+	return f->r->ops->join_reply(f->r, &f->rq, 3);
+}
+
+Test(remote_hub, join_is_made_only_when_the_hub_says_all_of_it)
+{
+	struct fixture f;
+
+	open_with(&f, 1);
+	cr_assert_eq(f.r->ops->join_request(f.r, "records", 7, &f.rq), 0);
+	cr_expect_str_eq(f.rq.method, "POST");
+	cr_expect_str_eq(f.rq.path, "/v1/blobs/join");
+	cr_expect_str_eq(f.rq.content_type, "application/vnd.spate.join");
+	cr_expect_eq(f.rq.body[0].len, 7);
+	cr_expect_eq(joined(&f, 200, "{\"joined\":3}"), 0);
+	cr_expect_eq(joined(&f, 200, "{\"joined\":2}"), -SP_EINTEGRITY);
+	cr_expect_eq(joined(&f, 200, "{}"), -SP_EINTEGRITY);
+	cr_expect_eq(joined(&f, 200, "no JSON"), -SP_EINTEGRITY);
+	cr_expect_eq(joined(&f, 422, "{\"missing\":[]}"), -SP_EMISSING);
+	cr_expect_eq(joined(&f, 413, "{}"), -SP_ETOOBIG);
+	close_all(&f);
+}
+
 Test(remote_hub, bad_workspace_names_are_refused)
 {
 	struct remote *r;

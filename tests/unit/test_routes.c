@@ -33,6 +33,8 @@ Test(routes, every_route_of_the_protocol_is_recognised)
 		{ "/readyz", ROUTE_HEALTH, false },
 		{ "/metrics", ROUTE_METRICS, false },
 		{ "/v1/blobs", ROUTE_BLOBS, true },
+		{ "/v1/blobs/query", ROUTE_BLOBS_QUERY, true },
+		{ "/v1/blobs/join", ROUTE_BLOBS_JOIN, true },
 		{ "/v1/workspaces/w", ROUTE_WORKSPACE, false },
 		{ "/v1/workspaces/w/bulk", ROUTE_BULK, true },
 		{ "/v1/workspaces/w/fetch", ROUTE_FETCH, true },

@@ -49,6 +49,40 @@ Test(tree, a_place_is_found_by_parent_and_name_and_has_a_path, .init = setup, .f
 	cr_expect_eq(tree_count(t), 3u);
 }
 
+Test(tree, a_round_gives_each_its_turn_once_and_the_changed_ones_first, .init = setup,
+     .fini = teardown)
+{
+	struct dir *a = add(tree_root(t), "a"), *b = add(tree_root(t), "b");
+	struct dir *c = add(tree_root(t), "c"), *late = add(tree_root(t), "d");
+	uint32_t round;
+
+	tree_set_wd(t, tree_root(t), 1);
+	tree_set_wd(t, a, TREE_WD_NONE);
+	tree_set_wd(t, b, TREE_WD_NONE + 1);
+	tree_set_wd(t, c, TREE_WD_NONE + 2);
+	cr_expect_eq(tree_unwatched(t), 3u);
+	c->flags |= DIR_HOT;
+	round = tree_round(t, true);
+	cr_expect_not(c->flags & DIR_HOT);
+	cr_assert_eq(tree_round_next(t, true, round), c);
+	cr_assert_eq(tree_round_next(t, true, round), a);
+	tree_set_wd(t, late, TREE_WD_NONE + 3); /* while the round goes on */
+	cr_assert_eq(tree_round_next(t, true, round), b);
+	cr_assert_null(tree_round_next(t, true, round));
+	cr_assert_eq(tree_set_wd(t, a, 7), 0); /* there was room for a watch */
+	cr_expect_eq(tree_unwatched(t), 3u);
+	round = tree_round(t, false);
+	cr_assert_eq(tree_round_next(t, false, round), tree_root(t));
+	cr_assert_eq(tree_round_next(t, false, round), a);
+	cr_assert_null(tree_round_next(t, false, round));
+	tree_set_wd(t, b, -1);
+	cr_expect_eq(tree_unwatched(t), 2u);
+	round = tree_round(t, true);
+	cr_assert_eq(tree_round_next(t, true, round), c);
+	cr_assert_eq(tree_round_next(t, true, round), late);
+	cr_assert_null(tree_round_next(t, true, round));
+}
+
 Test(tree, a_wd_belongs_to_one_node, .init = setup, .fini = teardown)
 {
 	struct dir *a = add(tree_root(t), "a"), *b = add(tree_root(t), "b");

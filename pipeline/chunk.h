@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chunk.h - where a file is cut, and which stored cuts still hold. Pure.
+ *
+ *   windows  |        1 MiB        |        1 MiB        |
+ *   stored   |         c0          |    c1     |f2|f3|f4|
+ *   now      |        same         |   same    |s |differs … end of the window: one new chunk
+ *
+ * Multiples of CHUNK_BYTES are always cuts, so a file that was appended to in many small pieces
+ * (fragments) becomes, once the fragments of each window are merged, cut as if it had come at once.
+ * Stored chunks are compared where they were cut, with XXH3; from the first difference on a window
+ * is cut anew. Of a file that only grew everything is kept and the tail is a fragment more.
+ *
+ * The caller reads and hashes; here is decided what to read next and what that means.
+ */
+#ifndef SPATE_PIPELINE_CHUNK_H
+#define SPATE_PIPELINE_CHUNK_H
+
+#include "proto/entry.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* So many chunks in a window are merged at once, without waiting for quiet. */
+#define CHUNK_FRAGMENTS_MAX 256u
+/* A blob that grows is cut from this size on; a smaller one is cheaper sent again. */
+#define CHUNK_GROWN_MIN (16u << 10)
+#define CHUNK_LIST_FORMAT 1u
+#define CHUNK_LIST_MAX ((BLOB_BYTES_MAX - LIST_HEAD) / LIST_ITEM)
+
+/** struct chunk_ref - one chunk of a file. */
+struct chunk_ref {
+	struct sha hash;
+	struct xxh xxh; /* all zero: not known (a pulled file), the SHA-256 tells */
+	uint32_t len;
+	uint32_t zero;
+};
+
+/** struct chunk_list - a file's chunks in order, as the index keeps them: native byte order, the
+ * file never leaves the machine. */
+struct chunk_list {
+	uint32_t format; /* CHUNK_LIST_FORMAT */
+	uint32_t n;
+	struct chunk_ref v[];
+};
+
+/** chunk_zero - CHUNK_BYTES of zeros: what a hole in a file reads as. */
+extern const struct chunk_ref chunk_zero;
+
+static inline size_t chunk_list_bytes(uint32_t n)
+{
+	return sizeof(struct chunk_list) + n * sizeof(struct chunk_ref);
+}
+static inline bool chunk_ref_same(const struct chunk_ref *a, const struct chunk_ref *b)
+{
+	return a->len == b->len && sha_same(&a->hash, &b->hash);
+}
+/** chunk_list_ok() - whether @n bytes from the index are a list whose chunks sum up to @size. */
+bool chunk_list_ok(const void *data, size_t n, uint64_t size);
+/** chunk_list_one() - a list of one chunk: a blob. malloc'ed, NULL when out of memory. */
+struct chunk_list *chunk_list_one(const struct chunk_ref *ref);
+/** chunk_list_of_wire() - from a checked list of the protocol; no xxh is known then. malloc'ed. */
+struct chunk_list *chunk_list_of_wire(const void *list, size_t n);
+/** chunk_list_wire() - as a list of the protocol. malloc'ed, NULL when out of memory. */
+void *chunk_list_wire(const struct chunk_list *l, size_t *ret_len);
+/** chunk_list_delta() - as a list delta against @base, of which the first @keep items are those of
+ * @l. malloc'ed, NULL when out of memory. */
+void *chunk_list_delta(const struct chunk_list *l, const struct sha *base, uint32_t keep,
+		       size_t *ret_len);
+/** chunk_list_common() - how many items from the first on are the same in both. */
+uint32_t chunk_list_common(const struct chunk_list *a, const struct chunk_list *b);
+/** chunk_list_fragmented() - whether there is something to merge when the file is quiet: a window of
+ * several chunks, or content that could be one blob. */
+bool chunk_list_fragmented(const struct chunk_list *l);
+
+/** struct chunk_run - chunks @first … @first + @n - 1 of a list. */
+struct chunk_run {
+	uint32_t first, n;
+	uint64_t len; /* bytes in all of them */
+};
+
+/**
+ * chunk_merge_run() - what to merge in a window.
+ * @first, @at: the first chunk that begins in the window, and where in the file
+ * @quiet: all of the window; else, from CHUNK_FRAGMENTS_MAX chunks on, the newest ones and what is
+ *         not much larger than they are together, so each byte is merged a few times only
+ *
+ * Return: a run within the window of at most JOIN_PARTS chunks; @n is 0 when there is none.
+ */
+struct chunk_run chunk_merge_run(const struct chunk_list *l, uint32_t first, uint64_t at,
+				 bool quiet);
+
+/** struct chunk_piece - what to read next. */
+struct chunk_piece {
+	uint64_t at;
+	uint32_t len;     /* at least 1; a new one at most CHUNK_BYTES */
+	uint32_t part;    /* index of the first stored chunk, with @n_parts */
+	uint32_t n_parts; /* stored chunks it is made of: 0 is a new piece, several are to be merged */
+};
+
+/** struct chunk_cut - a file being cut. */
+struct chunk_cut {
+	const struct chunk_list *known; /* borrowed, may be NULL */
+	struct chunk_list *out;         /* so far; the caller's once it is done */
+	uint32_t cap;
+	uint64_t size; /* of the file, when it was opened */
+	uint64_t pos;
+	uint32_t next; /* first stored chunk that does not begin before @pos */
+	uint64_t next_at;
+	uint64_t window; /* the one @run is of, plus 1 */
+	struct chunk_run run;
+	bool quiet;
+};
+
+/** chunk_cut_begin() - begin with @size bytes (at most FILE_BYTES_MAX). Return: 0, -ENOMEM. */
+int chunk_cut_begin(struct chunk_cut *c, const struct chunk_list *known, uint64_t size, bool quiet);
+/** chunk_cut_end() - free what is left. */
+void chunk_cut_end(struct chunk_cut *c);
+/** chunk_cut_next() - what comes next. Return: false at the end. */
+bool chunk_cut_next(struct chunk_cut *c, struct chunk_piece *ret);
+/** chunk_cut_differs() - the stored chunk @p is not there any more: @p becomes the new piece from
+ * its place to the end of the window, or of the file. Its length may grow or shrink. */
+void chunk_cut_differs(struct chunk_cut *c, struct chunk_piece *p);
+/** chunk_cut_split() - @p cannot be merged: its chunks come one by one. */
+void chunk_cut_split(struct chunk_cut *c);
+/** chunk_cut_take() - at the present place stands @ref. Return: 0, -ENOMEM. */
+int chunk_cut_take(struct chunk_cut *c, const struct chunk_ref *ref);
+
+#endif
