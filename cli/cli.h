@@ -53,6 +53,8 @@ int verb_status(int argc, char **argv);
 int verb_confirm(int argc, char **argv);
 int verb_verify(int argc, char **argv);
 int verb_log(int argc, char **argv);
+int verb_explain(int argc, char **argv);
+int verb_mark(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 
 /** cli_verb() - the row of cli_verbs with this name, which must be one. */

@@ -236,7 +236,12 @@ static int ack_write_all(struct flight *f)
 			err = ack_write_put(f, &f->sent[i]);
 	if (!err)
 		err = index_set_remote(s->index, s->uid, MAX(s->version, f->push.version));
-	return err ? err : index_commit(s->index);
+	if (!err)
+		err = FAULT(ack_written);
+	if (!err)
+		return index_commit(s->index);
+	index_abort(s->index);
+	return err;
 }
 
 /* --- then the records ------------------------------------------------------------------------- */
@@ -423,6 +428,7 @@ static void ack_success(struct flight *f)
 	s->hold_oldest = false;
 	s->version = MAX(s->version, f->push.version);
 	s->n.commits++;
+	s->committed_ns = clock_ns();
 	s->last_error[0] = '\0';
 	s->batch_files = MIN(s->batch_files * 2, s->conf.batch_files);
 	histogram_add(&s->commit_seconds, clock_ns() - f->sent_ns);

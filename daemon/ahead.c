@@ -163,9 +163,9 @@ void ahead_read(struct flight *f)
 	for (uint32_t i = 0; i < f->job.n_items; i++) {
 		const struct read_item *it = &f->job.items[i];
 
-		if (it->read_ns)
+		if (it->took_ns)
 			tails_read(f->sync->tails, f->dirs[it->dir].serial, it->name, it->name_len,
-				   it->read_ns, now);
+				   it->took_ns, now);
 	}
 }
 

@@ -2,7 +2,7 @@
 /*
  * control.h - the control socket: one JSON object a line, request and answer.
  *
- * {"cmd":"status"} · {"cmd":"flush","timeout_ms":N}. A client may close at any time. The socket is
+ * {"cmd":"status"} · {"cmd":"flush","timeout_ms":N} · {"cmd":"explain","path":PATH}. A client may close at any time. The socket is
  * "sock" in the state directory (0700); long paths go through /proc/self/fd.
  */
 #ifndef SPATE_DAEMON_CONTROL_H

@@ -13,6 +13,7 @@
 #include "daemon/live.h"
 #include "daemon/metrics.h"
 #include "hub/hub.h"
+#include "proto/jsonpath.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -219,6 +220,17 @@ static void daemon_confirm(struct daemon *d, struct control_client *client)
 	control_answer(client, what);
 }
 
+static json_t *daemon_explain(struct daemon *d, json_t *rq)
+{
+	char path[PATH_BYTES_MAX + 1];
+	int len = json_path_get(json_object_get(rq, "path"), path, PATH_BYTES_MAX);
+
+	if (len < 0)
+		return json_pack("{s:s,s:s}", "code", "path", "error", "this is no path");
+	path[len] = '\0';
+	return sync_explain(d->sync, path, (size_t)len);
+}
+
 static void daemon_request(void *ctx, struct control_client *client, json_t *rq)
 {
 	struct daemon *d = ctx;
@@ -230,10 +242,13 @@ static void daemon_request(void *ctx, struct control_client *client, json_t *rq)
 		daemon_flush(d, client, rq);
 	else if (cmd && !strcmp(cmd, "confirm"))
 		daemon_confirm(d, client);
+	else if (cmd && !strcmp(cmd, "explain"))
+		control_answer(client, daemon_explain(d, rq));
 	else
 		control_answer(client, json_pack("{s:s,s:s}", "code", "unknown", "error",
 						 "unknown command: this daemon knows status, "
-						 "flush and confirm"));
+						 "flush, "
+						 "confirm and explain"));
 }
 
 static void daemon_gone(void *ctx, struct control_client *client)

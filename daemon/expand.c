@@ -6,6 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "daemon/sync_priv.h"
 
 #include <errno.h>
@@ -508,7 +509,13 @@ void expand_flight(struct flight *f)
 	}
 	s->hold_oldest = false;
 	if (f->writing && !f->index_err)
+		f->index_err = FAULT(intent_before);
+	if (f->writing && !f->index_err)
 		f->index_err = index_commit(s->index);
+	if (f->index_err)
+		index_abort(s->index);
+	else if (f->writing)
+		(void)FAULT(intent_written);
 	f->writing = false;
 	if (f->index_err) {
 		ack_no_index(f);

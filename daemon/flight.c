@@ -30,7 +30,7 @@ static void chunk_sent(struct request *rq)
 {
 	struct chunk_send *cs = rq->ctx;
 	struct flight *f = cs->flight;
-	int err = request_result(rq);
+	int err = request_result(rq) ?: FAULT(chunk_sent);
 
 	if (err)
 		atomic_store(&f->chunk_err, err);
@@ -46,11 +46,11 @@ static int chunk_send(void *ctx, struct read_item *item, struct chunk *c)
 	struct flight *f = ctx;
 	struct sync *s = f->sync;
 	struct chunk_send *cs = calloc(1, sizeof(*cs));
-	int err = cs ? 0 : -ENOMEM;
+	int err = cs ? FAULT(chunk_ready) : -ENOMEM;
 
 	(void)item;
 	if (err)
-		goto out_put;
+		goto out_free;
 	cs->flight = f;
 	cs->chunk = c;
 	request_init(&cs->request, "POST", s->conf.once ? &retry_default : &retry_forever, 65536);
@@ -66,7 +66,6 @@ static int chunk_send(void *ctx, struct read_item *item, struct chunk *c)
 	atomic_fetch_sub(&f->chunks_out, 1);
 out_free:
 	free(cs);
-out_put:
 	chunk_put(s->chunks, c);
 	return err;
 }
@@ -296,8 +295,10 @@ static void flight_fill(struct flight *f, struct record **records, size_t n, boo
 	}
 }
 
-static uint64_t flight_due(struct sync *s, uint64_t now)
+uint64_t flight_due(struct sync *s, uint64_t now)
 {
+	if (coalesce_overdue(s->dirty))
+		cycle_overdue(&s->cycle);
 	return cycle_due(&s->cycle, now, coalesce_ready(s->dirty), flight_room(s));
 }
 
@@ -313,7 +314,7 @@ void flight_begin(struct sync *s)
 	if (now < s->quiet_until_ns || flight_due(s, now))
 		return;
 	if (intake_waiting(s)) {
-		cycle_dirtied(&s->cycle, now);
+		cycle_unsure(&s->cycle, now, SYNC_LOOK_NS);
 		if (flight_due(s, now))
 			return;
 	}
@@ -321,7 +322,7 @@ void flight_begin(struct sync *s)
 	if (!records)
 		return;
 	list_init(&batch);
-	coalesce_take(s->dirty, s->batch_files, &batch);
+	coalesce_take(s->dirty, s->batch_files, &batch, now);
 	while ((node = list_pop(&batch)))
 		records[n++] = container_of(node, struct record, link);
 	cycle_closed(&s->cycle, now, coalesce_ready(s->dirty));
@@ -365,8 +366,10 @@ static void flight_next(struct flight *f)
 		atomic_store(&f->reply_done, false);
 		s->n.bulk_requests++;
 		more = pool_submit(s->pool, &f->request);
-		if (!more)
+		if (!more) {
+			(void)FAULT(commit_queued);
 			return;
+		}
 	}
 	if (more < 0 && !f->push.err)
 		f->push.err = more;
@@ -399,6 +402,7 @@ void flight_progress(struct sync *s)
 
 	if (f && atomic_load(&f->reply_done)) {
 		atomic_store(&f->reply_done, false);
+		(void)FAULT(reply_received);
 		s->remote->ops->reply(s->remote, &f->push, &f->request);
 		flight_next(f);
 	}

@@ -8,7 +8,9 @@
  */
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/log.h"
+#include "daemon/marks.h"
 #include "daemon/sync_priv.h"
 
 #include <errno.h>
@@ -75,11 +77,14 @@ static void intake_degrade(struct sync *s, uint64_t serial)
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch)
 {
 	uint64_t now = clock_ns();
-	int err = coalesce_dirty(s->dirty, serial, name, len, epoch, now);
+	int chatty = coalesce_touch(s->dirty, serial, name, len, epoch, now, s->cause);
 
-	if (err)
+	if (chatty < 0)
 		intake_degrade(s, serial);
-	cycle_dirtied(&s->cycle, now);
+	if (chatty != 1)
+		cycle_dirtied(&s->cycle, now);
+	if (s->cause == CAUSE_OPEN && !coalesce_ready(s->dirty))
+		cycle_emptied(&s->cycle);
 }
 
 static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, unsigned epoch)
@@ -323,6 +328,25 @@ const struct ladder_ops intake_ops = {
 
 /* --- events ------------------------------------------------------------------------------ */
 
+/* An event that says what became of the name says also that nobody is in the middle of writing it. */
+static enum cause intake_cause(uint32_t mask)
+{
+	if (mask & IN_MODIFY)
+		return CAUSE_OPEN;
+	if (mask & (IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE))
+		return CAUSE_CLOSED;
+	return CAUSE_EVENT;
+}
+
+/* Return: whether the event is about the journal of marks, or another file of the state. */
+static bool intake_mark(struct sync *s, const struct event *ev)
+{
+	bool lost = ev->mask & IN_Q_OVERFLOW, ours = !lost && ev->wd == s->marks_wd;
+
+	s->marks_due |= lost || (ours && !strcmp(ev->name, MARKS_LOG));
+	return ours;
+}
+
 void intake_events(struct sync *s)
 {
 	uint64_t start = clock_ns();
@@ -344,7 +368,12 @@ void intake_events(struct sync *s)
 				log_error("watcher", "the kernel sent a malformed event");
 				return;
 			}
-			ladder_event(s->ladder, &ev, start);
+			s->cause = intake_cause(ev.mask);
+			s->events[(unsigned)ev.wd % SYNC_LAST_EVENTS] =
+				(struct last_event){ .wd = ev.wd, .mask = ev.mask, .at_ns = start };
+			if (!intake_mark(s, &ev))
+				ladder_event(s->ladder, &ev, start);
+			s->cause = CAUSE_OTHER;
 			taken += (size_t)len;
 		}
 		ring_consume(s->ring, taken);
@@ -390,8 +419,11 @@ void intake_pages(struct sync *s)
 			return;
 		if (page->last && !page->err)
 			skips_del(s->skips, page->serial, "", 0);
+		s->cause = CAUSE_LISTING;
 		intake_page(s, page, start);
+		s->cause = CAUSE_OTHER;
 		scan_page_free(s->scan, page);
+		(void)FAULT(listing_merged);
 		if (clock_ns() - start > SYNC_SLICE_NS)
 			return;
 	}
@@ -510,7 +542,9 @@ static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 		ladder_visit_failed(s->ladder, d, fd, now);
 		return;
 	}
-	err = path_ident_of(fd, &ident);
+	err = FAULT(dir_opened);
+	if (!err)
+		err = path_ident_of(fd, &ident);
 	if (!err && !d->parent && intake_other_root(s, fd, &ident)) {
 		op_root_lost(s, "replaced by another directory");
 		err = -ENOENT;
@@ -523,6 +557,7 @@ static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 		ladder_visit_failed(s->ladder, d, wd, now);
 		return;
 	}
+	(void)FAULT(dir_watched);
 	what = ladder_visited(s->ladder, d, wd, &ident, now);
 	if (!what.list) {
 		close(fd);
@@ -561,12 +596,22 @@ void intake_visits(struct sync *s)
 	intake_close_parent(s); /* nothing of the tree stays open */
 }
 
-int intake_watch_cookies(struct sync *s)
+static int intake_watch(struct sync *s, int dir, uint32_t mask)
 {
 	char path[64];
 	int wd;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->cookie_dir);
-	wd = inotify_add_watch(s->inotify_fd, path, IN_CREATE | IN_ONLYDIR);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
+	wd = inotify_add_watch(s->inotify_fd, path, mask | IN_ONLYDIR);
 	return wd < 0 ? -errno : wd;
+}
+
+int intake_watch_cookies(struct sync *s)
+{
+	return intake_watch(s, s->cookie_dir, IN_CREATE);
+}
+
+int intake_watch_marks(struct sync *s)
+{
+	return intake_watch(s, s->state_dir, IN_CREATE | IN_MODIFY);
 }

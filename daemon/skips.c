@@ -118,6 +118,17 @@ void skips_del(struct skips *s, uint64_t dir, const char *name, size_t len)
 		skip_free(s, k);
 }
 
+const char *skips_reason(const struct skips *s, uint64_t dir, const char *name, size_t len,
+			 enum skip_kind *ret_kind)
+{
+	const struct skip *k = s->map.count ? skip_find(s, dir, name, len) : NULL;
+
+	if (!k)
+		return NULL;
+	*ret_kind = k->kind;
+	return k->reason;
+}
+
 void skips_drop_dir(struct skips *s, uint64_t dir)
 {
 	struct list *pos, *tmp;

@@ -43,6 +43,9 @@ void skips_forget_counted(struct skips *s);
 void skips_drop_dir(struct skips *s, uint64_t dir);
 /** skips_has() - whether the path is among them. */
 bool skips_has(const struct skips *s, uint64_t dir, const char *name, size_t len);
+/** skips_reason() - why a path is in the table, or NULL. */
+const char *skips_reason(const struct skips *s, uint64_t dir, const char *name, size_t len,
+			 enum skip_kind *ret_kind);
 size_t skips_count(const struct skips *s, enum skip_kind kind);
 /** skips_list() - [{"path","reason"}], at most @max, a new reference. */
 json_t *skips_list(const struct skips *s, enum skip_kind kind, size_t max);

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "daemon/sync_priv.h"
@@ -39,6 +40,7 @@ int sync_step(struct sync *s, int timeout_ms)
 	sync_wait(s, timeout_ms);
 	intake_events(s); /* ring → ladder → dirty paths, directories to visit */
 	sync_remake_cookies(s);
+	marked_progress(s);   /* what others say they changed → dirty paths */
 	intake_pages(s);      /* listings → ladder → dirty paths, directories to visit */
 	flight_progress(s);   /* acknowledged → index; read → plan → request */
 	adopt_work(s);        /* what the remote holds → index, when that is empty */
@@ -62,8 +64,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 /* Return: the next moment at which something is due without any event. */
 static uint64_t sync_due(struct sync *s, uint64_t now)
 {
-	uint64_t due = UINT64_MAX;
-	uint64_t cycle = cycle_due(&s->cycle, now, coalesce_ready(s->dirty), flight_room(s));
+	uint64_t ripe = coalesce_ripen(s->dirty, now), cycle = flight_due(s, now), due;
 
 	if (now < s->quiet_until_ns)
 		due = s->quiet_until_ns;
@@ -71,7 +72,7 @@ static uint64_t sync_due(struct sync *s, uint64_t now)
 		return now;
 	else
 		due = cycle;
-	due = sooner(due, coalesce_ripen(s->dirty, now));
+	due = sooner(due, ripe);
 	if (!s->ring || !ring_depth(s->ring))
 		due = sooner(due, ladder_expire(s->ladder, now));
 	due = sooner(due, s->retry_at_ns);
@@ -164,6 +165,8 @@ static void sync_timers(struct sync *s)
 {
 	uint64_t now = clock_ns();
 
+	if (s->marks_wd < 0 && !s->conf.once) /* no watch tells about the journal */
+		s->marks_due = true;
 	if (s->retry_at_ns && now >= s->retry_at_ns && !s->conf.once) {
 		s->retry_at_ns = 0;
 		skips_each(s->skips, SKIP_UNREADABLE, sync_retry_path, s);
@@ -190,6 +193,10 @@ static void sync_milestones(struct sync *s)
 {
 	if (!s->walked && !ladder_busy(s->ladder)) {
 		s->walked = true;
+		/* A barrier from before waits for the marks from before. */
+		s->hold_oldest = true;
+		marked_take(s);
+		s->hold_oldest = false;
 		s->first_epoch = barrier_close(&s->barrier);
 		s->first_known = true;
 		index_ready(s->index);
@@ -205,6 +212,7 @@ static void sync_urgency(struct sync *s)
 		waiting = s->cookies[i].number && s->cookies[i].seen &&
 			  !barrier_passed(&s->barrier, s->cookies[i].epoch);
 	if (waiting) {
+		coalesce_hasten(s->dirty);
 		cycle_urge(&s->cycle);
 		ahead_urge(s);
 	} else {
@@ -380,10 +388,13 @@ static int cookie_make(struct sync *s, const struct cookie *c)
 	int fd;
 
 	snprintf(name, sizeof(name), "%llu", (unsigned long long)c->number);
-	fd = openat(s->cookie_dir, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	/* One that a dead daemon left there would make no event. */
+	unlinkat(s->cookie_dir, name, 0);
+	fd = openat(s->cookie_dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	close(fd);
+	(void)FAULT(cookie_made);
 	unlinkat(s->cookie_dir, name, 0);
 	return 0;
 }
@@ -399,6 +410,7 @@ int sync_barrier(struct sync *s, uint64_t *ret_number)
 	if (!c)
 		return -EAGAIN;
 	*c = (struct cookie){ .number = ++s->last_cookie };
+	marked_take(s);
 	/* What is not watched is looked at once more: no event tells about it. */
 	poll_ask(s);
 	err = s->poll.nothing ? 0 : cookie_make(s, c);
@@ -490,10 +502,13 @@ static int sync_start_watch(struct sync *s, char why[512])
 	if (mkdirat(AT_FDCWD, s->conf.state, 0700) && errno != EEXIST)
 		return fail(why, -errno, s->conf.state);
 	s->cookie_wd = intake_watch_cookies(s);
+	s->marks_wd = intake_watch_marks(s);
 	/* The watch budget is used up, not a disk. */
 	s->poll.nothing = s->cookie_wd == -ENOSPC;
 	if (s->cookie_wd < 0 && !s->poll.nothing)
 		return fail(why, s->cookie_wd, "watching the state directory");
+	if (s->marks_wd < 0 && s->marks_wd != -ENOSPC)
+		return fail(why, s->marks_wd, "watching the state directory");
 	err = ring_open(&s->ring, SYNC_RING_BYTES);
 	if (err)
 		return fail(why, err, "event ring");
@@ -503,13 +518,11 @@ static int sync_start_watch(struct sync *s, char why[512])
 
 static int sync_open_cookies(struct sync *s)
 {
-	int fd = open(s->conf.state, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
+	s->state_dir = open(s->conf.state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (s->state_dir < 0)
 		return -errno;
-	mkdirat(fd, "cookies", 0700);
-	s->cookie_dir = openat(fd, "cookies", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	close(fd);
+	mkdirat(s->state_dir, "cookies", 0700);
+	s->cookie_dir = openat(s->state_dir, "cookies", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return s->cookie_dir < 0 ? -errno : 0;
 }
 
@@ -543,6 +556,8 @@ static int sync_start_core(struct sync *s, char why[512])
 	cycle_init(&s->cycle, &cycle);
 	s->dirty =
 		coalesce_new(MAX(s->conf.memory_bytes / 1024, 2 * SCAN_PAGE_ENTRIES), &s->barrier);
+	if (s->dirty && !s->conf.once)
+		coalesce_patience(s->dirty, s->conf.max_delay_ns);
 	s->tree = tree_new(MAX(s->conf.memory_bytes / 64, 100000));
 	s->skips = skips_new();
 	s->tails = tails_new();
@@ -617,7 +632,8 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 	hold_init(s);
 	s->batch_files = conf->batch_files;
 	s->batch_bytes = conf->batch_bytes;
-	s->inotify_fd = s->cookie_dir = s->cookie_wd = s->epoll_fd = s->parent_fd = -1;
+	s->inotify_fd = s->state_dir = s->cookie_dir = s->cookie_wd = s->epoll_fd = -1;
+	s->parent_fd = s->marks_wd = -1;
 	s->next_wd = TREE_WD_NONE;
 	poll_init(s);
 	s->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -696,8 +712,9 @@ void sync_stop(struct sync *s)
 	index_syncer_stop(s->syncer);
 	index_close(s->index);
 	ring_close(s->ring);
-	for (size_t i = 0; i < 4; i++) {
-		int fd = (int[]){ s->inotify_fd, s->cookie_dir, s->done_fd, s->epoll_fd }[i];
+	for (size_t i = 0; i < 5; i++) {
+		int fd = (int[]){ s->inotify_fd, s->state_dir, s->cookie_dir, s->done_fd,
+				  s->epoll_fd }[i];
 
 		if (fd >= 0)
 			close(fd);

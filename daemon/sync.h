@@ -99,6 +99,10 @@ json_t *sync_conflicts(struct sync *s);
  * Return: 0 with {"released","unclaimed","root"}, -ENOENT when no root is there. */
 int sync_confirm(struct sync *s, json_t **ret);
 
+/** sync_explain() - all that is known of one path ("." is the tree), for people and programs; or an
+ * object with "error". A new reference. */
+json_t *sync_explain(struct sync *s, const char *path, size_t len);
+
 /** sync_nudge() - try the remote now instead of at the next retry. */
 void sync_nudge(struct sync *s);
 /** sync_reload() - read the credentials again. */

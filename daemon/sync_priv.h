@@ -12,7 +12,9 @@
  *   adopt.c    a client without state learns what the remote holds
  *   hold.c     deletions that wait, the root that may be lost
  *   poll.c     … what no event tells: the unwatched part, and the audit of the rest
+ *   marked.c   what others say they changed, in
  *   report.c   what is true now
+ *   explain.c  what is true of one path
  */
 #ifndef SPATE_DAEMON_SYNC_PRIV_H
 #define SPATE_DAEMON_SYNC_PRIV_H
@@ -44,6 +46,8 @@
 #define SYNC_FLIGHTS 2                     /* one is read while the other is committed */
 #define SYNC_CHUNKS 4                      /* chunks of large files on their way */
 #define SYNC_COOKIES 64
+#define SYNC_LOOK_NS (1 * 1000000ull) /* events wait unseen: look again before a cycle closes */
+#define SYNC_LAST_EVENTS 4096 /* directories whose last event is remembered; some share a slot */
 
 /** struct sent - one change on the wire, and what to remember when it is acknowledged. */
 struct sent {
@@ -136,14 +140,23 @@ struct poll {
 	uint64_t found, found_before; /* by the audit; when its pass began */
 };
 
+/** struct last_event - of a directory, for people who ask. */
+struct last_event {
+	int wd;
+	uint32_t mask;
+	uint64_t at_ns; /* 0: none */
+};
+
 struct sync {
 	struct sync_config conf;
 	int epoll_fd;
 	int done_fd; /* eventfd: a reader or the uploader has finished something */
 	/* events in */
 	int inotify_fd; /* -1: a one-shot push */
-	int cookie_dir; /* descriptor of the state directory's "cookies" */
+	int state_dir;  /* descriptor of the state directory … */
+	int cookie_dir; /* … and of its "cookies" */
 	int cookie_wd;  /* its watch; -1: none */
+	int marks_wd;   /* of the state directory; below 0: none */
 	struct ring *ring;
 	struct watcher *watcher;
 	struct tree *tree;
@@ -156,6 +169,7 @@ struct sync {
 	struct poll poll;
 	bool scan_armed;  /* the wait wakes for pages */
 	bool visits_left; /* the slice was over before the visits were */
+	enum cause cause; /* of what becomes dirty now */
 	bool hold_oldest; /* what is looked at now replaces older work: it counts in the oldest epoch */
 	/* dirty paths */
 	struct barrier barrier;
@@ -186,13 +200,18 @@ struct sync {
 	size_t batch_files, batch_bytes;
 	uint64_t quiet_until_ns; /* a refusing hub is left alone until then */
 	/* what is true */
+	struct last_event events[SYNC_LAST_EVENTS];
+	uint64_t committed_ns; /* when the last commit was acknowledged */
 	struct skips *skips;
 	struct conflicts *conflicts;
 	uint64_t retry_at_ns;
 	uint64_t settle_at_ns; /* look again whether all is at rest */
 	struct cookie cookies[SYNC_COOKIES];
 	uint64_t last_cookie;
-	uint64_t overflows; /* after which lost cookies were made again */
+	bool marks_due;       /* the journal of marks may hold some */
+	bool marks_pending;   /* those that were taken are not durable yet … */
+	unsigned marks_epoch; /* … before this is passed */
+	uint64_t overflows;   /* after which lost cookies were made again */
 	uint64_t version;
 	bool walked;            /* the first walk has ended */
 	bool held;              /* the root was lost */
@@ -216,6 +235,7 @@ struct sync {
 /* intake.c */
 extern const struct ladder_ops intake_ops;
 int intake_watch_cookies(struct sync *s);
+int intake_watch_marks(struct sync *s);
 void intake_events(struct sync *s);
 bool intake_waiting(const struct sync *s);
 void intake_pages(struct sync *s);
@@ -225,10 +245,17 @@ void intake_visits(struct sync *s);
 const char *intake_reason(const struct sync *s, const char *path, int err, char *out, size_t size);
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch);
 
+/* marked.c */
+/** marked_take() - what the journal of marks holds becomes dirty now. */
+void marked_take(struct sync *s);
+/** marked_progress() - one turn: marks that are durable are forgotten, due ones are taken. */
+void marked_progress(struct sync *s);
+
 /* flight.c */
 int flight_init(struct sync *s, struct flight *f);
 void flight_free(struct flight *f);
 bool flight_room(const struct sync *s);
+uint64_t flight_due(struct sync *s, uint64_t now);
 bool flight_any(const struct sync *s);
 void flight_begin(struct sync *s);
 void flight_progress(struct sync *s);

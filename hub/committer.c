@@ -155,7 +155,7 @@ static int job_tail(struct committer *c, const struct job *job, const struct pac
 		err = c->meta->ops->tail_add(c->meta, places[0], job->area, job->area_len);
 	if (!err && job->made_len)
 		err = c->meta->ops->tail_add(c->meta, places[1], job->made, job->made_len);
-	return err;
+	return err ? err : FAULT(hub_tail_written);
 }
 
 /* Let COMMIT make the contents durable, too: as rows of the tail, or synced before it. */
@@ -240,6 +240,8 @@ static void group_done(struct committer *c, struct group *g, int err)
 		if (!err)
 			job_count(c, job);
 		job->err = err ? err : FAULT(hub_after_commit);
+		if (!job->err && job->kind == JOB_BLOBS)
+			job->err = FAULT(hub_blobs_stored);
 		job->done(job);
 	}
 }

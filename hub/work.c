@@ -119,6 +119,7 @@ static void job_done(struct job *job)
 
 	if (job->kind == JOB_COMMIT)
 		histogram_add(&w->r->svc->stats.commit_seconds, clock_ns() - w->submitted_ns);
+	(void)FAULT(hub_job_done);
 	http_resume(w->r);
 }
 
@@ -139,6 +140,7 @@ void work_submit(struct work *w, void (*resumed)(struct http_request *r))
 		w->job.err = err;
 		http_resume(r);
 	}
+	(void)FAULT(hub_job_queued);
 }
 
 void work_missing(struct http_request *r, const struct meta_missing *missing, uint32_t n,

@@ -3,10 +3,13 @@
  * coalesce.c - the dirty set: at most one record a path.
  *
  * Every record is found by its key, by its age and by its directory; READY ones also stand in a
- * queue and LATER ones in a binary heap by due time. A TAKEN record and its BLOCKED successor
+ * queue and LATER ones in a binary heap by due time, those that wait for their writer or for company
+ * also in a list. A TAKEN record and its BLOCKED successor
  * share a key: they are the only two records that may.
  */
 #include "pipeline/coalesce.h"
+
+#include "pipeline/recent.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,10 +26,14 @@ struct coalesce {
 	struct map by_name;
 	struct map by_dir;
 	struct list ready;
-	struct list by_age; /* oldest first */
+	struct list open, along; /* LATER ones with WAIT_OPEN, WAIT_ALONG */
+	struct list by_age;      /* oldest first */
 	struct record **heap;
 	size_t n_heap;
 	size_t n_ready;
+	struct recent recent;
+	uint64_t patience_ns;
+	bool overdue;
 	struct barrier *barrier;
 };
 
@@ -37,16 +44,24 @@ struct coalesce *coalesce_new(size_t max_records, struct barrier *barrier)
 	if (!c)
 		return NULL;
 	c->heap = calloc(max_records, sizeof(struct record *));
-	if (!c->heap) {
+	if (!c->heap || recent_init(&c->recent)) {
+		free(c->heap);
 		free(c);
 		return NULL;
 	}
 	map_init(&c->by_name, max_records);
 	map_init(&c->by_dir, max_records);
 	list_init(&c->ready);
+	list_init(&c->open);
+	list_init(&c->along);
 	list_init(&c->by_age);
 	c->barrier = barrier;
 	return c;
+}
+
+void coalesce_patience(struct coalesce *c, uint64_t patience_ns)
+{
+	c->patience_ns = patience_ns;
 }
 
 /* --- LATER: a binary heap ----------------------------------------------------------------- */
@@ -109,17 +124,33 @@ static void set_ready(struct coalesce *c, struct record *r)
 	c->n_ready++;
 }
 
-static void set_later(struct coalesce *c, struct record *r, uint64_t due_ns)
+static void set_later(struct coalesce *c, struct record *r, uint64_t due_ns, enum record_wait wait)
 {
 	r->state = RECORD_LATER;
 	r->due_ns = due_ns;
+	r->wait = (uint8_t)wait;
 	heap_add(c, r);
+	if (wait != WAIT_DUE)
+		list_push(wait == WAIT_OPEN ? &c->open : &c->along, &r->link);
 }
 
-static void set_waiting(struct coalesce *c, struct record *r, uint64_t due_ns)
+static void unset_later(struct coalesce *c, struct record *r)
+{
+	heap_del(c, r);
+	list_del(&r->link);
+}
+
+static void unset_ready(struct coalesce *c, struct record *r)
+{
+	list_del(&r->link);
+	c->n_ready--;
+}
+
+static void set_waiting(struct coalesce *c, struct record *r, uint64_t due_ns,
+			enum record_wait wait)
 {
 	if (due_ns)
-		set_later(c, r, due_ns);
+		set_later(c, r, due_ns, wait);
 	else
 		set_ready(c, r);
 }
@@ -244,6 +275,7 @@ void coalesce_free(struct coalesce *c)
 	}
 	map_free(&c->by_name);
 	map_free(&c->by_dir);
+	recent_free(&c->recent);
 	free(c->heap);
 	free(c);
 }
@@ -259,17 +291,42 @@ static void take_epoch(struct coalesce *c, struct record *r, unsigned epoch)
 	barrier_release(c->barrier, old);
 }
 
+/* A waiting record that is not READY gets another due time, 0 for none. */
+static void reschedule(struct coalesce *c, struct record *r, uint64_t due_ns, enum record_wait wait)
+{
+	if (r->state == RECORD_BLOCKED) {
+		r->due_ns = due_ns;
+		r->wait = (uint8_t)wait;
+	} else if (r->state == RECORD_LATER) {
+		unset_later(c, r);
+		set_waiting(c, r, due_ns, wait);
+	}
+}
+
 /* A LATER record is as due as the most impatient of its causes wants. */
 static void hurry(struct coalesce *c, struct record *r, uint64_t due_ns)
 {
-	if (due_ns && due_ns >= r->due_ns)
-		return;
-	if (r->state == RECORD_BLOCKED) {
-		r->due_ns = due_ns;
-	} else if (r->state == RECORD_LATER) {
-		heap_del(c, r);
-		set_waiting(c, r, due_ns);
-	}
+	if (!due_ns || due_ns < r->due_ns)
+		reschedule(c, r, due_ns, WAIT_DUE);
+}
+
+/* A new waiting record, BLOCKED if the path is under way. */
+static struct record *record_new(struct coalesce *c, uint64_t hash, uint64_t dir, const char *name,
+				 size_t len, unsigned epoch, uint64_t now_ns)
+{
+	bool blocked = find(c, hash, dir, name, len, true);
+	struct record *r = record_add(c, hash, dir, name, len);
+
+	if (!r)
+		return NULL;
+	r->since_ns = now_ns;
+	r->epoch = barrier_hold(c->barrier, epoch);
+	age_add(c, r);
+	if (blocked)
+		r->state = RECORD_BLOCKED;
+	else
+		set_ready(c, r);
+	return r;
 }
 
 int coalesce_later(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
@@ -277,27 +334,69 @@ int coalesce_later(struct coalesce *c, uint64_t dir, const char *name, size_t le
 {
 	uint64_t hash = map_hash_name(dir, name, len);
 	struct record *r = find(c, hash, dir, name, len, false);
-	bool blocked;
 
 	if (r) {
 		take_epoch(c, r, epoch);
 		hurry(c, r, due_ns);
 		return 0;
 	}
-	blocked = find(c, hash, dir, name, len, true);
-	r = record_add(c, hash, dir, name, len);
+	r = record_new(c, hash, dir, name, len, epoch, now_ns);
 	if (!r)
 		return -ENOSPC;
-	r->since_ns = now_ns;
-	r->epoch = barrier_hold(c->barrier, epoch);
-	age_add(c, r);
-	if (blocked) {
-		r->state = RECORD_BLOCKED;
-		r->due_ns = due_ns;
+	if (due_ns && r->state == RECORD_READY) {
+		unset_ready(c, r);
+		set_later(c, r, due_ns, WAIT_DUE);
 	} else {
-		set_waiting(c, r, due_ns);
+		r->due_ns = due_ns;
 	}
 	return 0;
+}
+
+/* @r was dirtied by @cause at @now_ns: how long may it wait, and for what? */
+static void settle(struct coalesce *c, struct record *r, enum cause cause, uint64_t now_ns)
+{
+	uint64_t due = r->since_ns + c->patience_ns;
+	bool held = r->state != RECORD_READY && r->due_ns && r->wait == WAIT_OPEN;
+	bool open = cause == CAUSE_OPEN || (held && cause != CAUSE_CLOSED);
+
+	if (due <= now_ns || (!open && !r->along_ns))
+		due = 0;
+	else if (r->state != RECORD_READY && r->due_ns && r->due_ns < due)
+		due = r->due_ns;
+	if (r->state != RECORD_READY) {
+		reschedule(c, r, due, open ? WAIT_OPEN : WAIT_ALONG);
+	} else if (due) {
+		unset_ready(c, r);
+		set_later(c, r, due, open ? WAIT_OPEN : WAIT_ALONG);
+	}
+}
+
+static void look_back(const struct coalesce *c, struct record *r, uint64_t now_ns)
+{
+	uint64_t at = recent_at(&c->recent, r->node.hash);
+
+	if (at && now_ns < at + COALESCE_CHATTY * c->patience_ns)
+		r->along_ns = at + c->patience_ns;
+}
+
+int coalesce_touch(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
+		   uint64_t now_ns, enum cause cause)
+{
+	uint64_t hash = map_hash_name(dir, name, len);
+	struct record *r = find(c, hash, dir, name, len, false);
+
+	if (r) {
+		take_epoch(c, r, epoch);
+	} else {
+		r = record_new(c, hash, dir, name, len, epoch, now_ns);
+		if (!r)
+			return -ENOSPC;
+		if (c->patience_ns)
+			look_back(c, r, now_ns);
+	}
+	r->cause = (uint8_t)cause;
+	settle(c, r, cause, now_ns);
+	return r->along_ns != 0;
 }
 
 int coalesce_dirty(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
@@ -306,29 +405,77 @@ int coalesce_dirty(struct coalesce *c, uint64_t dir, const char *name, size_t le
 	return coalesce_later(c, dir, name, len, epoch, now_ns, 0);
 }
 
+static void hasten(struct coalesce *c, struct list *waiting)
+{
+	while (!list_empty(waiting)) {
+		struct record *r = container_of(waiting->next, struct record, link);
+
+		unset_later(c, r);
+		set_ready(c, r);
+	}
+}
+
+void coalesce_hasten(struct coalesce *c)
+{
+	hasten(c, &c->open);
+	hasten(c, &c->along);
+}
+
 uint64_t coalesce_ripen(struct coalesce *c, uint64_t now_ns)
 {
 	while (c->n_heap && c->heap[0]->due_ns <= now_ns) {
 		struct record *r = c->heap[0];
 
-		heap_del(c, r);
+		c->overdue |= r->wait != WAIT_DUE;
+		unset_later(c, r);
 		set_ready(c, r);
 	}
 	return c->n_heap ? c->heap[0]->due_ns : 0;
 }
 
-size_t coalesce_take(struct coalesce *c, size_t max, struct list *batch)
+bool coalesce_overdue(const struct coalesce *c)
 {
+	return c->overdue;
+}
+
+static void take(struct coalesce *c, struct record *r, struct list *batch, uint64_t now_ns)
+{
+	r->state = RECORD_TAKEN;
+	list_push(batch, &r->link);
+	if (c->patience_ns)
+		recent_add(&c->recent, r->node.hash, now_ns);
+}
+
+size_t coalesce_take(struct coalesce *c, size_t max, struct list *batch, uint64_t now_ns)
+{
+	struct list *pos, *tmp;
 	size_t n = 0;
 
 	for (; n < max && c->n_ready; n++) {
-		struct record *r = container_of(list_pop(&c->ready), struct record, link);
+		struct record *r = container_of(c->ready.next, struct record, link);
 
-		c->n_ready--;
-		r->state = RECORD_TAKEN;
-		list_push(batch, &r->link);
+		unset_ready(c, r);
+		take(c, r, batch, now_ns);
 	}
+	list_for_each_safe(pos, tmp, &c->along) {
+		struct record *r = container_of(pos, struct record, link);
+
+		if (n == max)
+			break;
+		if (r->along_ns > now_ns)
+			continue;
+		unset_later(c, r);
+		take(c, r, batch, now_ns);
+		n++;
+	}
+	c->overdue = c->overdue && c->n_ready;
 	return n;
+}
+
+const struct record *coalesce_find(const struct coalesce *c, uint64_t dir, const char *name,
+				   size_t len, bool taken)
+{
+	return find(c, map_hash_name(dir, name, len), dir, name, len, taken);
 }
 
 static struct record *successor(const struct coalesce *c, const struct record *r)
@@ -342,22 +489,25 @@ void coalesce_done(struct coalesce *c, struct record *r)
 
 	record_free(c, r);
 	if (next)
-		set_waiting(c, next, next->due_ns);
+		set_waiting(c, next, next->due_ns, next->wait);
 }
 
 void coalesce_back(struct coalesce *c, struct record *r, uint64_t due_ns)
 {
 	struct record *next = successor(c, r);
+	enum record_wait wait = WAIT_DUE;
 
 	if (next) {
 		take_epoch(c, r, next->epoch);
-		if (next->due_ns < due_ns)
+		if (next->due_ns < due_ns) {
 			due_ns = next->due_ns;
+			wait = next->wait;
+		}
 		record_free(c, next);
 	}
 	list_del(&r->link);
 	if (due_ns) {
-		set_later(c, r, due_ns);
+		set_later(c, r, due_ns, wait);
 		return;
 	}
 	set_ready(c, r);

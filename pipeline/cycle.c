@@ -22,9 +22,27 @@ void cycle_init(struct cycle *c, const struct cycle_config *conf)
 
 void cycle_dirtied(struct cycle *c, uint64_t now_ns)
 {
-	if (!c->opened_ns)
+	if (!c->opened_ns || c->emptied)
 		c->opened_ns = mark(now_ns);
 	c->last_ns = mark(now_ns);
+	c->emptied = false;
+}
+
+void cycle_emptied(struct cycle *c)
+{
+	c->emptied = true;
+}
+
+void cycle_unsure(struct cycle *c, uint64_t now_ns, uint64_t in_ns)
+{
+	uint64_t until = later(now_ns, in_ns);
+
+	c->last_ns = mark(until > c->conf.quiet_ns ? until - c->conf.quiet_ns : 0);
+}
+
+void cycle_overdue(struct cycle *c)
+{
+	c->overdue = true;
 }
 
 void cycle_urge(struct cycle *c)
@@ -43,7 +61,7 @@ uint64_t cycle_due(const struct cycle *c, uint64_t now_ns, size_t ready, bool ro
 
 	if (!ready || !room)
 		return UINT64_MAX;
-	if (!c->opened_ns || c->urgent || ready >= c->conf.batch_files)
+	if (!c->opened_ns || c->urgent || c->overdue || ready >= c->conf.batch_files)
 		return 0;
 	due = later(c->last_ns, c->conf.quiet_ns);
 	latest = later(c->opened_ns, c->conf.max_delay_ns);
@@ -54,6 +72,7 @@ uint64_t cycle_due(const struct cycle *c, uint64_t now_ns, size_t ready, bool ro
 
 void cycle_closed(struct cycle *c, uint64_t now_ns, size_t left)
 {
+	c->overdue = c->emptied = false;
 	if (!left) {
 		c->opened_ns = 0;
 		c->urgent = false;

@@ -4,7 +4,8 @@
  *
  * A cycle opens at the first dirty path and closes when quiet for @quiet_ns, or open for
  * @max_delay_ns, or full, and the uploader has room; while it has none the cycle keeps absorbing
- * (group commit: latency when idle, throughput in a storm).
+ * (group commit: latency when idle, throughput in a storm). What waits for its writer or for company
+ * is not ready and opens nothing; the caller says when it has waited long enough.
  */
 #ifndef SPATE_PIPELINE_CYCLE_H
 #define SPATE_PIPELINE_CYCLE_H
@@ -24,11 +25,20 @@ struct cycle {
 	uint64_t opened_ns; /* 0: closed */
 	uint64_t last_ns;   /* latest dirtying */
 	bool urgent;        /* a barrier waits: do not wait for quiet */
+	bool overdue;       /* something has waited as long as it may */
+	bool emptied;       /* nothing is ready any more: the next dirtying opens it anew */
 };
 
 void cycle_init(struct cycle *c, const struct cycle_config *conf);
 /** cycle_dirtied() - a path was dirtied at @now_ns. */
 void cycle_dirtied(struct cycle *c, uint64_t now_ns);
+/** cycle_emptied() - the last ready path is held back now: it has not opened anything. */
+void cycle_emptied(struct cycle *c);
+/** cycle_unsure() - events wait that nobody has looked at: that is not quiet yet. Ask again @in_ns
+ * later, within the limits of the cycle. */
+void cycle_unsure(struct cycle *c, uint64_t now_ns, uint64_t in_ns);
+/** cycle_overdue() - a path has waited as long as it may: close as soon as there is room. */
+void cycle_overdue(struct cycle *c);
 /** cycle_urge() - close as soon as the uploader has room; until a batch leaves nothing, or
  * cycle_calm(). Ask again while a barrier still waits. */
 void cycle_urge(struct cycle *c);

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -840,6 +841,7 @@ void index_close(struct index *ix)
 	index_abort(ix);
 	if (ix->meta_dirty && !index_begin(ix))
 		index_commit(ix);
+	(void)FAULT(index_closing);
 	if (!index_sync(ix) && !atomic_load_explicit(&ix->unsynced, memory_order_relaxed))
 		index_mark(ix->state_fd, true, 0);
 	drop(ix);

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -209,7 +210,7 @@ static void clear_item(struct read_item *it)
 	it->hash = (struct sha){ 0 };
 	it->frame = FRAME_NONE;
 	it->list = NULL;
-	it->read_ns = 0;
+	it->took_ns = 0;
 	it->target = NULL;
 	it->target_len = 0;
 }
@@ -236,6 +237,8 @@ static int open_parent(struct worker *w, const struct read_dir *dir)
 	err = path_ident_of(fd, &ident);
 	if (!err && !path_ident_same(&ident, &dir->ident))
 		err = -SP_EMOVED;
+	if (!err)
+		err = FAULT(parent_opened);
 	if (err)
 		close(fd);
 	else

@@ -76,7 +76,7 @@ struct read_item {
 	struct sha hash;
 	uint64_t frame; /* blob, list or list delta: offset in the body; FRAME_NONE: not appended */
 	struct chunk_list *list; /* with CONTENT_LIST; malloc'ed; the job's owner frees it */
-	uint64_t read_ns;        /* how long a large file took */
+	uint64_t took_ns;        /* to read a large file */
 	char *target;            /* malloc'ed; the job's owner frees it */
 	uint32_t target_len;
 	/* the job's owner's */

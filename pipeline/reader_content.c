@@ -696,6 +696,6 @@ int reader_take_large(struct worker *w, struct read_item *it, int fd)
 	chunk_put(w->r->chunks, l.held);
 	chunk_cut_end(&l.cut);
 	free(own);
-	it->read_ns = clock_ns() - begin;
+	it->took_ns = clock_ns() - begin;
 	return err;
 }

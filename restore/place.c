@@ -2,6 +2,7 @@
 // place.c - a file or symlink appears under its name whole, or not at all.
 #include "restore/place.h"
 
+#include "base/fault.h"
 #include "base/io.h"
 #include "base/path.h"
 
@@ -107,7 +108,11 @@ int place_file(int dirfd, int fd, const char *tmp, const char *name, const struc
 	if (fchmod(fd, e->mode & 07777) || futimens(fd, times))
 		err = -errno;
 	if (!err)
+		err = FAULT(pull_written);
+	if (!err)
 		err = appear(dirfd, tmp, name, old);
+	if (!err)
+		(void)FAULT(pull_placed);
 	/* After the rename: it moves the ctime. */
 	if (!err && fstat(fd, ret))
 		memset(ret, 0, sizeof(*ret));

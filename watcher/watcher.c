@@ -69,6 +69,9 @@ static int move_some(struct watcher *w, void *at, size_t room)
 		return err;
 	atomic_fetch_add_explicit(&w->bytes, (uint64_t)n, memory_order_relaxed);
 	ring_publish(w->ring, (size_t)n);
+	err = FAULT(ring_handed);
+	if (err)
+		return err;
 	return atomic_load_explicit(&w->stop, memory_order_relaxed) ? -ECANCELED : 0;
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""C1, U5: how many requests a burst and a storm of rewrites become."""
-import os, sys, time
+"""C1, C3, C6, U5: how many requests a burst and a storm of rewrites become."""
+import os, sys, time, urllib.error, urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from spate import World, check, main
+from spate import World, check, main, wait_for
 
 
 def C1_ten_files_in_a_burst_are_one_bulk_request():
@@ -63,6 +63,73 @@ def C3_an_appended_file_is_never_far_behind():
         check(commits >= 5, f"a file appended to for a second was committed only {commits} times")
 
 
+def at_hub(w, name):
+    """What the hub's newest version holds under a name, or None."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{w.port}/v1/workspaces/w/file?path={name}") as r:
+            return r.read()
+    except urllib.error.HTTPError:
+        return None
+
+
+def an_open_file_is_held_back_until_it_is_closed_or_somebody_waits():
+    with World() as w:
+        w.hub()
+        w.watch("--max-delay", "300000")
+        with open(f"{w.tree}/first", "wb") as first, open(f"{w.tree}/second", "wb") as second:
+            first.write(b"half")
+            first.flush()
+            second.write(b"half")
+            second.flush()
+            with open(f"{w.tree}/saved", "wb") as f:
+                f.write(b"whole")
+            wait_for(lambda: at_hub(w, "saved") == b"whole", "the file that was closed")
+            check(at_hub(w, "first") != b"half", "a file was sent though it was open for writing")
+            first.write(b" and half")
+            first.close()
+            wait_for(lambda: at_hub(w, "first") == b"half and half", "the file that was closed later")
+            check(at_hub(w, "second") != b"half", "the other one was not closed")
+            w.flush()
+            check(at_hub(w, "second") == b"half", "flush did not override the hold-back")
+            second.write(b" again")
+        w.exact("closed")
+
+
+def C3_an_open_file_is_sent_as_it_is_after_max_delay():
+    with World() as w:
+        w.hub()
+        w.watch()
+        with open(f"{w.tree}/log", "wb") as f:
+            f.write(b"line")
+            f.flush()
+            wait_for(lambda: at_hub(w, "log") == b"line", "the open file")
+
+
+def C6_a_chatty_file_does_not_hold_up_a_save():
+    # With a quiet time like this the save arrives only if lines of the log do not prolong the cycle.
+    with World() as w:
+        w.hub()
+        w.watch("--quiet", "400", "--max-delay", "300000")
+        for kind in ("reopen", "open"):
+            log = open(f"{w.tree}/{kind}", "a")
+            log.write("line\n")
+            log.flush()
+            w.flush()
+            end = time.monotonic() + 20
+            with open(f"{w.tree}/save-{kind}", "w") as f:
+                f.write(kind)
+            while at_hub(w, f"save-{kind}") != kind.encode() and time.monotonic() < end:
+                if kind == "reopen":
+                    log.close()
+                    log = open(f"{w.tree}/{kind}", "a")
+                log.write("line\n")
+                log.flush()
+                time.sleep(0.003)
+            log.close()
+            check(at_hub(w, f"save-{kind}") == kind.encode(), f"{kind}: the save was held up")
+        w.exact("after the log")
+
+
 def W4_touching_and_rewriting_the_same_bytes_uploads_no_content():
     with World() as w:
         w.hub()
@@ -88,4 +155,5 @@ def W4_touching_and_rewriting_the_same_bytes_uploads_no_content():
 
 
 main([C1_ten_files_in_a_burst_are_one_bulk_request, C1_rewrites_are_coalesced_and_the_last_bytes_arrive,
-      C3_an_appended_file_is_never_far_behind, W4_touching_and_rewriting_the_same_bytes_uploads_no_content])
+      C3_an_appended_file_is_never_far_behind, an_open_file_is_held_back_until_it_is_closed_or_somebody_waits,
+      C3_an_open_file_is_sent_as_it_is_after_max_delay, C6_a_chatty_file_does_not_hold_up_a_save, W4_touching_and_rewriting_the_same_bytes_uploads_no_content])

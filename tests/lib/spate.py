@@ -194,6 +194,16 @@ def compare(a, b):
     return out
 
 
+def check_log(w):
+    """The version log: consecutive, and no (writer, sequence) twice."""
+    versions = json.loads(w.run("log", w.url, "--json").stdout)["versions"]
+    numbers = [v["version"] for v in versions]
+    check(numbers == sorted(set(numbers), reverse=True) and numbers[0] - numbers[-1] == len(numbers) - 1,
+          f"the log has gaps or doubles: {numbers[:10]}")
+    stamps = [v["time_ns"] for v in reversed(versions)]
+    check(stamps == sorted(stamps), "times of versions go backwards")
+
+
 def wait_for(condition, what, timeout=30):
     end = time.monotonic() + timeout * SLOW
     while not condition():

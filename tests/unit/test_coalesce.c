@@ -34,7 +34,7 @@ static struct record *take_one(struct coalesce *c)
 	struct list batch;
 
 	list_init(&batch);
-	if (!coalesce_take(c, 1, &batch))
+	if (!coalesce_take(c, 1, &batch, 0))
 		return NULL;
 	return container_of(list_pop(&batch), struct record, link);
 }
@@ -69,7 +69,7 @@ Test(coalesce, takes_oldest_first_and_no_more_than_asked)
 	dirty(c, 2, "a", 2);
 	dirty(c, 1, "b", 3);
 	dirty(c, 1, "a", 4);
-	cr_assert_eq(coalesce_take(c, 2, &batch), 2);
+	cr_assert_eq(coalesce_take(c, 2, &batch, 0), 2);
 	cr_assert_eq(container_of(batch.next, struct record, link)->dir, 1);
 	cr_assert_eq(container_of(batch.prev, struct record, link)->dir, 2);
 	cr_assert_eq(coalesce_ready(c), 1);
@@ -227,6 +227,225 @@ Test(coalesce, S5_merging_keeps_the_older_epoch)
 	coalesce_free(c);
 }
 
+/* --- patience: open files are held back, chatty paths go along ------------------------------- */
+
+#define PATIENCE 100
+
+static int touch(struct coalesce *c, const char *name, uint64_t now, enum cause cause)
+{
+	return coalesce_touch(c, 1, name, strlen(name), barrier_now(&bar), now, cause);
+}
+
+static struct coalesce *patient(size_t max)
+{
+	struct coalesce *c = fresh(max);
+
+	coalesce_patience(c, PATIENCE);
+	return c;
+}
+
+static struct record *take_at(struct coalesce *c, uint64_t now)
+{
+	struct list batch;
+
+	list_init(&batch);
+	if (!coalesce_take(c, 1, &batch, now))
+		return NULL;
+	return container_of(list_pop(&batch), struct record, link);
+}
+
+Test(coalesce, an_open_file_is_held_back_until_it_is_closed)
+{
+	struct coalesce *c = patient(10);
+
+	cr_assert_eq(touch(c, "a", 1, CAUSE_EVENT), 0);
+	cr_assert_eq(coalesce_ready(c), 1, "created, perhaps by link(2): nobody writes");
+	touch(c, "a", 2, CAUSE_OPEN);
+	cr_assert_eq(coalesce_ready(c), 0);
+	cr_assert_null(take_at(c, 3));
+	touch(c, "a", 4, CAUSE_EVENT);
+	cr_assert_eq(coalesce_ready(c), 0, "a chmod closes nothing");
+	touch(c, "a", 5, CAUSE_CLOSED);
+	cr_assert_eq(coalesce_ready(c), 1);
+	cr_assert_eq(coalesce_ripen(c, 6), 0);
+	cr_assert_not(coalesce_overdue(c));
+	coalesce_free(c);
+}
+
+Test(coalesce, an_open_file_is_taken_as_it_is_when_as_old_as_the_patience)
+{
+	struct coalesce *c = patient(10);
+	struct record *r;
+
+	for (uint64_t t = 1; t <= 100; t += 3) {
+		touch(c, "a", t, CAUSE_OPEN);
+		if (t % 2)
+			touch(c, "a", t, CAUSE_CLOSED); /* one writer of two */
+		touch(c, "a", t, CAUSE_OPEN);
+		cr_assert_eq(coalesce_ripen(c, t), 1 + PATIENCE);
+	}
+	cr_assert_eq(coalesce_ripen(c, 1 + PATIENCE), 0);
+	cr_assert_eq(coalesce_ready(c), 1);
+	cr_assert(coalesce_overdue(c));
+	touch(c, "a", 1 + PATIENCE, CAUSE_OPEN);
+	cr_assert_eq(coalesce_ready(c), 1, "it has waited enough");
+	r = take_at(c, 1 + PATIENCE);
+	cr_assert_eq(r->cause, CAUSE_OPEN);
+	cr_assert_not(coalesce_overdue(c));
+	coalesce_free(c);
+}
+
+Test(coalesce, S5_whoever_waits_does_not_wait_for_writers)
+{
+	struct coalesce *c = patient(10);
+	struct record *r;
+
+	touch(c, "a", 1, CAUSE_OPEN);
+	touch(c, "b", 1, CAUSE_CLOSED);
+	r = take_at(c, 2);
+	touch(c, "b", 3, CAUSE_CLOSED);
+	coalesce_done(c, r);
+	cr_assert_eq(coalesce_ready(c), 0, "one is open, one is chatty");
+	coalesce_hasten(c);
+	cr_assert_eq(coalesce_ready(c), 2);
+	cr_assert_eq(coalesce_ripen(c, 4), 0);
+	coalesce_free(c);
+}
+
+Test(coalesce, an_open_file_under_way_is_held_back_afterwards)
+{
+	struct coalesce *c = patient(10);
+	struct record *r;
+
+	touch(c, "a", 1, CAUSE_CLOSED);
+	r = take_at(c, 1);
+	touch(c, "a", 2000, CAUSE_CLOSED);
+	touch(c, "a", 2001, CAUSE_OPEN);
+	coalesce_done(c, r);
+	cr_assert_eq(coalesce_ready(c), 0);
+	cr_assert_eq(coalesce_ripen(c, 2002), 2000 + PATIENCE);
+	touch(c, "a", 2010, CAUSE_CLOSED);
+	cr_assert_eq(coalesce_ready(c), 1);
+	coalesce_free(c);
+}
+
+Test(coalesce, C6_a_path_sent_a_moment_ago_only_goes_along_with_others)
+{
+	struct coalesce *c = patient(10);
+	struct list batch;
+
+	list_init(&batch);
+	cr_assert_eq(touch(c, "log", 1, CAUSE_CLOSED), 0);
+	coalesce_done(c, take_at(c, 10));
+	cr_assert_eq(touch(c, "log", 20, CAUSE_CLOSED), 1, "it opens no cycle");
+	cr_assert_eq(coalesce_ready(c), 0);
+	cr_assert_eq(touch(c, "save", 30, CAUSE_CLOSED), 0);
+	cr_assert_eq(coalesce_ready(c), 1);
+	cr_assert_eq(coalesce_take(c, 10, &batch, 40), 1);
+	cr_assert_eq(touch(c, "save2", 105, CAUSE_CLOSED), 0);
+	cr_assert_eq(coalesce_take(c, 10, &batch, 10 + PATIENCE), 2, "both");
+	cr_assert_eq(coalesce_take(c, 10, &batch, 10 + PATIENCE), 0);
+	coalesce_free(c);
+}
+
+Test(coalesce, C3_a_chatty_path_goes_by_itself_when_nobody_else_does)
+{
+	struct coalesce *c = patient(10);
+
+	touch(c, "log", 1, CAUSE_CLOSED);
+	coalesce_done(c, take_at(c, 10));
+	for (uint64_t t = 20; t < 20 + PATIENCE; t += 3) {
+		cr_assert_eq(touch(c, "log", t, CAUSE_CLOSED), 1);
+		cr_assert_eq(coalesce_ripen(c, t), 20 + PATIENCE);
+	}
+	cr_assert_eq(coalesce_ripen(c, 20 + PATIENCE), 0);
+	cr_assert(coalesce_overdue(c));
+	coalesce_done(c, take_at(c, 20 + PATIENCE));
+	cr_assert_eq(touch(c, "log", 20 + 9 * PATIENCE, CAUSE_CLOSED), 1);
+	coalesce_hasten(c);
+	coalesce_done(c, take_at(c, 20 + 9 * PATIENCE));
+	cr_assert_eq(touch(c, "log", 20 + 19 * PATIENCE, CAUSE_CLOSED), 0, "no longer chatty");
+	coalesce_free(c);
+}
+
+/* Saves that open a cycle every few moments do not drag the rewritten paths along each time. */
+Test(coalesce, C1_no_path_is_taken_more_often_than_once_a_patience)
+{
+	unsigned seed = (unsigned)time(NULL);
+	struct coalesce *c = patient(1000);
+	uint64_t last[20] = { 0 }, now = 1000;
+	struct list batch, *n;
+
+	cr_log_info("seed %u", seed);
+	srand(seed);
+	list_init(&batch);
+	for (int step = 0; step < 100000; step++) {
+		char name[2] = { (char)('a' + rand() % 20), 0 };
+
+		now += (uint64_t)rand() % 3;
+		touch(c, name, now, rand() % 3 ? CAUSE_CLOSED : CAUSE_OPEN);
+		if (rand() % 10 == 0)
+			dirty(c, 2, "save", now);
+		coalesce_ripen(c, now);
+		if (!coalesce_ready(c))
+			continue;
+		coalesce_take(c, 1000, &batch, now);
+		while ((n = list_pop(&batch))) {
+			struct record *r = container_of(n, struct record, link);
+
+			if (r->name_len == 1) {
+				uint64_t *at = &last[r->name[0] - 'a'];
+
+				cr_assert(!*at || now >= *at + PATIENCE, "%s after %d", r->name,
+					  (int)(now - *at));
+				*at = now;
+			}
+			coalesce_done(c, r);
+		}
+	}
+	coalesce_free(c);
+}
+
+Test(coalesce, C3_nothing_waits_longer_than_the_patience)
+{
+	unsigned seed = (unsigned)time(NULL);
+	struct coalesce *c = patient(1000);
+	struct list flying, *n;
+	uint64_t now = 1;
+
+	cr_log_info("seed %u", seed);
+	srand(seed);
+	list_init(&flying);
+	for (int step = 0; step < 100000; step++) {
+		char name[2] = { (char)('a' + rand() % 20), 0 };
+
+		now += (uint64_t)rand() % 3;
+		touch(c, name, now, (enum cause)(rand() % (CAUSE_MARK + 1)));
+		if (rand() % 20 == 0)
+			coalesce_hasten(c);
+		coalesce_ripen(c, now);
+		for (name[0] = 'a'; name[0] < 'a' + 20; name[0]++) {
+			const struct record *r = coalesce_find(c, 1, name, 1, false);
+
+			if (r && r->state == RECORD_LATER)
+				cr_assert_lt(now, r->since_ns + PATIENCE);
+		}
+		if (coalesce_overdue(c) || rand() % 50 == 0) {
+			coalesce_take(c, 1000, &flying, now);
+			cr_assert_eq(coalesce_ready(c), 0);
+			while ((n = list_pop(&flying)))
+				coalesce_done(c, container_of(n, struct record, link));
+		}
+	}
+	coalesce_ripen(c, now + PATIENCE);
+	coalesce_take(c, 1000, &flying, now + PATIENCE);
+	while ((n = list_pop(&flying)))
+		coalesce_done(c, container_of(n, struct record, link));
+	cr_assert_eq(coalesce_count(c), 0);
+	cr_assert(barrier_passed(&bar, barrier_now(&bar)), "every hold was released");
+	coalesce_free(c);
+}
+
 /* --- the model ---------------------------------------------------------------------------- */
 
 #define DIRS 4
@@ -299,7 +518,7 @@ static void step_take(struct coalesce *c, struct model *m, size_t max)
 	struct list batch, *n;
 
 	list_init(&batch);
-	got = coalesce_take(c, max, &batch);
+	got = coalesce_take(c, max, &batch, 0);
 	cr_assert_eq(got, want < max ? want : max);
 	while ((n = list_pop(&batch))) {
 		struct record *r = container_of(n, struct record, link);

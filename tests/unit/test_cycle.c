@@ -240,6 +240,50 @@ Test(cycle, C1_an_urge_that_found_nothing_does_not_cut_the_next_burst)
 	cr_assert_neq(cycle_due(&c, 1000, 1, true), 0);
 }
 
+Test(cycle, what_has_waited_as_long_as_it_may_does_not_wait_for_quiet)
+{
+	struct cycle c;
+
+	cycle_init(&c, &conf);
+	cycle_dirtied(&c, 1000);
+	cycle_overdue(&c);
+	cr_assert_eq(cycle_due(&c, 1001, 1, true), 0);
+	cr_assert_eq(cycle_due(&c, 1001, 1, false), UINT64_MAX);
+	cycle_closed(&c, 1001, 0);
+	cycle_dirtied(&c, 2000);
+	cr_assert_neq(cycle_due(&c, 2000, 1, true), 0, "said once");
+}
+
+Test(cycle, C1_what_is_held_back_has_not_opened_the_cycle)
+{
+	struct cycle c;
+
+	cycle_init(&c, &conf);
+	cycle_dirtied(&c, 1000);
+	cycle_emptied(&c);
+	for (uint64_t t = 1000 + DELAY - MS; t < 1000 + DELAY + 9 * MS; t += MS) {
+		cycle_dirtied(&c, t);
+		cr_assert_eq(cycle_due(&c, t, 1, true), t + QUIET, "a burst is not cut");
+	}
+}
+
+Test(cycle, events_that_wait_unseen_are_looked_for_until_the_cycle_is_as_old_as_it_may_be)
+{
+	struct cycle c;
+	uint64_t now = 1000 + QUIET;
+
+	cycle_init(&c, &conf);
+	cycle_dirtied(&c, 1000);
+	for (; now < 1000 + DELAY; now += MS) {
+		cr_assert_eq(cycle_due(&c, now, 1, true), 0);
+		cycle_unsure(&c, now, MS);
+		cr_assert_eq(cycle_due(&c, now, 1, true),
+			     now + MS < 1000 + DELAY ? now + MS : 1000 + DELAY);
+	}
+	cycle_unsure(&c, 1000 + DELAY, MS);
+	cr_assert_eq(cycle_due(&c, 1000 + DELAY, 1, true), 0);
+}
+
 Test(cycle, what_is_ready_without_a_dirtying_has_waited_enough)
 {
 	struct cycle c;

@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""S1: as test_failpoints.py, at more passes with more seeds."""
+import os, sys, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from failpoints import kill_at_all
+from spate import main
+
+SEED = int(os.environ.get("SEED", time.time_ns() % (1 << 30)))
+
+
+def S1_kills_at_random_passes_of_every_failpoint():
+    for seed in range(SEED, SEED + 4):
+        for side in ("daemon", "hub"):
+            kills, runs = kill_at_all(side, seed, 3)
+            print(f"seed {seed}, {side}: {kills} kills in {runs} runs", flush=True)
+
+
+main([S1_kills_at_random_passes_of_every_failpoint])
