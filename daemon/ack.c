@@ -204,11 +204,13 @@ static int ack_leave(struct sync *s, const struct sent *sent)
 static int ack_enter(struct sync *s, const struct sent *sent)
 {
 	int err = index_moved(s->index, sent->row.child);
+	struct index_row row = sent->row;
 
 	if (err || !ack_holds(sent))
 		return err;
-	return index_put(s->index, sent->to_id, sent->to_name, sent->to_name_len, &sent->row, NULL,
-			 0);
+	/* It was not gone: nothing of it is held for that. */
+	row.flags &= (uint8_t)~INDEX_HELD;
+	return index_put(s->index, sent->to_id, sent->to_name, sent->to_name_len, &row, NULL, 0);
 }
 
 static int ack_write_put(struct flight *f, struct sent *sent)

@@ -51,6 +51,7 @@ void hold_free(struct sync *s)
 void hold_anew(struct sync *s)
 {
 	s->hold.undecided = true;
+	s->hold.twice = false;
 	s->hold.released = s->hold.claimed = false;
 	s->walked = s->first_known = false;
 	ladder_walk(s->ladder);
@@ -370,6 +371,14 @@ static void hold_decide(struct sync *s)
 	};
 	bool allowed = s->hold.confirmed || guard_allows(&s->conf.max_delete, &found);
 
+	/* What a directory took along to its new place was flagged before it was found there. */
+	if (found.absent && !s->hold.twice) {
+		hold_anew(s);
+		s->hold.twice = true;
+		sync_wait_anew(s);
+		return;
+	}
+	s->hold.twice = false;
 	s->hold.undecided = s->hold.confirmed = false;
 	if (allowed)
 		hold_accept_root(s);

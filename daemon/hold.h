@@ -28,6 +28,7 @@ struct dir;
 
 struct hold {
 	bool undecided;
+	bool twice;      /* the walk before the decision is the second one */
 	bool released;   /* what is held may be sent */
 	bool claimed;    /* and what is at the remote only may be deleted */
 	bool confirmed;  /* so may what the walk under way will flag */
