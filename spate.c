@@ -38,6 +38,8 @@ const struct verb cli_verbs[] = {
 	{ "flush", verb_flush, "DIR [--timeout S]", "wait until everything written is durable",
 	  CLI_STATE | CLI_JSON },
 	{ "status", verb_status, "DIR", "what the daemon of DIR is doing", CLI_STATE | CLI_JSON },
+	{ "confirm", verb_confirm, "DIR", "let held deletions happen, take the root that is there",
+	  CLI_STATE | CLI_JSON },
 	{ "log", verb_log, "URL", "the versions of a workspace", CLI_TOKEN | CLI_JSON },
 	{ "mark", verb_mark, "DIR [PATH...]", "say what changed where no event shows it",
 	  CLI_STATE | CLI_JSON },

@@ -50,6 +50,7 @@ int verb_push(int argc, char **argv);
 int verb_pull(int argc, char **argv);
 int verb_flush(int argc, char **argv);
 int verb_status(int argc, char **argv);
+int verb_confirm(int argc, char **argv);
 int verb_verify(int argc, char **argv);
 int verb_log(int argc, char **argv);
 int verb_explain(int argc, char **argv);

@@ -56,6 +56,8 @@ static void flush_print(const char *dir, json_t *answer, int code)
 
 	flush_list(answer, "unreadable", "not durable");
 	flush_list(answer, "unstable", "changed while it was read");
+	flush_list(answer, "held_paths", "held");
+	flush_list(answer, "unclaimed", "unclaimed");
 	if (code == EXIT_DONE)
 		printf("durable: version %" JSON_INTEGER_FORMAT " (proof: %s)\n", version,
 		       text_of(answer, "proof", "none"));
@@ -63,8 +65,10 @@ static void flush_print(const char *dir, json_t *answer, int code)
 		cli_fail(code, "flush",
 			 "version %" JSON_INTEGER_FORMAT " lacks the files named above", version);
 	else if (json_integer_value(json_object_get(answer, "held")) > 0)
-		cli_fail(code, "flush", "%s: changes are held: %s", dir,
-			 text_of(answer, "error", "the root is not the one that was watched"));
+		cli_fail(code, "flush",
+			 "%s: the deletion of %" JSON_INTEGER_FORMAT " paths is held: %s", dir,
+			 json_integer_value(json_object_get(answer, "held")),
+			 text_of(answer, "error", "spate confirm lets it happen"));
 	else
 		cli_fail(code, "flush", "%s: not durable: %s", dir,
 			 text_of(answer, "error", "work is pending"));

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "daemon/conflict.h"
 
 #include <string.h>
 
@@ -78,6 +79,13 @@ static int option_numbers(const char *verb, const struct sync_texts *t, struct s
 	if (!ret)
 		ret = option_size(verb, "memory", t->memory, 32 << 20, 4ull << 30,
 				  &conf->memory_bytes);
+	if (!ret && t->max_delete) {
+		ret = cli_number(verb, "max-delete", t->max_delete, 0, UINT32_MAX,
+				 &conf->max_delete.max) ?
+			      EXIT_USAGE :
+			      0;
+		conf->max_delete.set = true;
+	}
 	if (!ret && conf->max_delay_ns < conf->quiet_ns)
 		ret = cli_fail(EXIT_USAGE, verb, "--max-delay must not be shorter than --quiet");
 	return ret;
@@ -93,6 +101,10 @@ int options_sync(const char *verb, const char *dir, const struct sync_texts *t,
 	ret = option_numbers(verb, t, conf);
 	if (!ret)
 		ret = option_engine(verb, t->io, &conf->engine);
+	if (!ret && t->on_conflict && conflict_policy(t->on_conflict, &conf->on_conflict))
+		ret = cli_fail(EXIT_USAGE, verb,
+			       "--on-conflict %s: choose ours, theirs or keep-both",
+			       t->on_conflict);
 	if (!ret && t->to)
 		ret = cli_url(verb, t->to, true, &conf->url);
 	if (ret)

@@ -11,7 +11,7 @@
 /** struct sync_texts - what the user wrote; NULL where nothing. */
 struct sync_texts {
 	const char *to, *io, *quiet, *max_delay, *drain, *batch_files, *batch_bytes, *memory,
-		*audit;
+		*max_delete, *on_conflict, *audit;
 	bool allow_home, create, poll, gitignore;
 	struct cli_list exclude;
 };

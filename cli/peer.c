@@ -7,22 +7,49 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/io.h"
+#include "base/path.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define LOCKS_MAX (4u << 20)
+
+/* A root that vanished is still being watched for: its place is its parent's and its name. */
+static int peer_vanished(const char *dir, char out[PATH_MAX])
+{
+	char head[PATH_MAX];
+	size_t n = strlen(dir), name;
+
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	for (name = n; name && dir[name - 1] != '/'; name--)
+		;
+	if (n >= sizeof(head) || !path_name_ok(dir + name, n - name))
+		return -ENOENT;
+	snprintf(head, sizeof(head), "%.*s", name ? (int)name : 1, name ? dir : ".");
+	if (!realpath(head, out))
+		return -errno;
+	if (strlen(out) + n - name + 2 > PATH_MAX)
+		return -ENAMETOOLONG;
+	strcat(strcpy(head, out), out[1] ? "/" : "");
+	strncat(head, dir + name, n - name);
+	strcpy(out, head);
+	return 0;
+}
 
 int peer_place(const char *dir, const char *state, struct tree_place *ret, char why[512])
 {
 	/* The home directory was allowed or refused when the watch was started. */
 	int err = config_root(dir, true, ret->root, why);
 
+	if (err == -ENOENT && !peer_vanished(dir, ret->root))
+		err = 0;
 	return err ? err : config_state(ret->root, state, false, ret->state, why);
 }
 

@@ -18,13 +18,16 @@ static int push_print(const struct push_result *r, const struct ws_url *url, boo
 
 	if (json) {
 		/* clang-format off */
-		cli_print(json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:O?,s:O?}",
+		cli_print(json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:O?,s:O?,s:I,s:O?,s:I,s:O?}",
 				    "version", (json_int_t)r->version, "totalFiles", (json_int_t)total,
 				    "uploadedFiles", (json_int_t)t->uploaded,
 				    "existingFiles", (json_int_t)t->existing,
 				    "skippedFiles", (json_int_t)t->skipped,
 				    "failedFiles", (json_int_t)t->failed, "skipped", r->skipped,
-				    "failed", r->failed));
+				    "failed", r->failed,
+				    "held", (json_int_t)r->n_held, "held_paths", r->held,
+				    "unclaimed_count", (json_int_t)r->n_unclaimed,
+				    "unclaimed", r->unclaimed));
 		/* clang-format on */
 		return 0;
 	}
@@ -32,6 +35,9 @@ static int push_print(const struct push_result *r, const struct ws_url *url, boo
 	       (unsigned long long)r->version, url->origin, url->workspace,
 	       (unsigned long long)t->uploaded, (unsigned long long)t->existing,
 	       (unsigned long long)t->skipped, (unsigned long long)t->failed);
+	if (r->n_unclaimed)
+		printf("%llu paths are at the remote only; they stay (--json lists them)\n",
+		       (unsigned long long)r->n_unclaimed);
 	return 0;
 }
 
@@ -87,6 +93,8 @@ int verb_push(int argc, char **argv)
 		{ "batch-files", &t.batch_files, NULL, "N  most files in a version (4096)" },
 		{ "batch-bytes", &t.batch_bytes, NULL, "SIZE  most bytes in a version (8M)" },
 		{ "memory", &t.memory, NULL, "SIZE  budget of the dirty set and the tree (64M)" },
+		{ "max-delete", &t.max_delete, NULL,
+		  "N  hold deletions beyond N (1000 and half of what is known)" },
 		{ "overwrite", NULL, &overwrite,
 		  "send on top of what another writer changed; that stays in history" },
 		{ "exclude", NULL, NULL,
@@ -109,19 +117,29 @@ int verb_push(int argc, char **argv)
 		return ret;
 	opt.sync.once = true;
 	opt.sync.overwrite = overwrite;
+	opt.sync.max_delete.even_if_bare = true;
 	err = daemon_push(&opt, &result);
 	if (err == -SP_ELOCKED)
 		return push_through_watch(&opt.sync, common.json);
-	if (!err || err == -SP_EPARTIAL || err == -SP_ECONFLICT)
+	if (!err || err == -SP_EPARTIAL || err == -SP_ECONFLICT || result.n_held)
 		push_print(&result, &opt.sync.url, common.json);
 	if (err == -SP_ECONFLICT)
 		cli_fail(EXIT_DIFFERS, "push",
 			 "another writer has changed what this would change; "
 			 "nothing of that batch was applied: look at it with spate pull, or "
 			 "send on top of it with --overwrite");
+	else if (err == -SP_EPENDING && result.n_held)
+		cli_fail(EXIT_PENDING, "push",
+			 "%llu paths that were known are not in %s any more; their deletion is "
+			 "held: "
+			 "if they are meant to be gone, say --max-delete %llu",
+			 (unsigned long long)result.n_held, opt.sync.root,
+			 (unsigned long long)result.n_held);
 	else if (err)
 		cli_fail(cli_exit(err), "push", "%s", result.why);
 	json_decref(result.skipped);
 	json_decref(result.failed);
+	json_decref(result.held);
+	json_decref(result.unclaimed);
 	return cli_exit(err);
 }

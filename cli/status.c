@@ -28,7 +28,7 @@ static bool true_of(json_t *st, const char *key)
 
 static const char *status_word(json_t *st)
 {
-	if (number_of(st, "held") > 0)
+	if (true_of(st, "root_lost"))
 		return "held: nothing is sent or deleted until the root is back";
 	if (true_of(st, "remote_down"))
 		return "the hub is not reachable; changes are kept and sent later";
@@ -82,6 +82,12 @@ static void status_print(json_t *st)
 	if (text_of(st, "degraded")[0])
 		printf("%-10s %s\n", "degraded", text_of(st, "degraded"));
 	status_audit(json_object_get(st, "audit"));
+	if (number_of(st, "held") > 0)
+		printf("%-10s %lld deletions wait for spate confirm\n", "held",
+		       number_of(st, "held"));
+	if (number_of(st, "unclaimed_count") > 0)
+		printf("%-10s %lld paths are at the remote only; spate confirm deletes them\n",
+		       "unclaimed", number_of(st, "unclaimed_count"));
 	status_list(st, "unreadable",
 		    "files cannot be read or were refused; their old versions stay");
 	status_list(st, "unstable", "files changed while they were read");

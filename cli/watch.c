@@ -23,6 +23,12 @@ int verb_watch(int argc, char **argv)
 		{ "batch-files", &t.batch_files, NULL, "N  most files in a cycle (4096)" },
 		{ "batch-bytes", &t.batch_bytes, NULL, "SIZE  most bytes in a cycle (8M)" },
 		{ "memory", &t.memory, NULL, "SIZE  budget of the dirty set and the tree (64M)" },
+		{ "max-delete", &t.max_delete, NULL,
+		  "N  hold deletions found at the start beyond N (1000 and half of what is "
+		  "known)" },
+		{ "on-conflict", &t.on_conflict, NULL,
+		  "WHO  ours, theirs or keep-both, where another writer changed the same path "
+		  "(ours)" },
 		{ "audit", &t.audit, NULL,
 		  "S  a slow look at all directories at most every S seconds, 0: never (60)" },
 		{ "poll", NULL, &t.poll, "watch nothing; look at all directories now and then" },

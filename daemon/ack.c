@@ -52,7 +52,9 @@ static int ack_write_applied(struct flight *f, struct sent *sent)
 	if (sent->deletion)
 		return index_del(ix, sent->dir_id, sent->name, sent->name_len);
 	list = ack_list(sent, &list_len);
-	sent->row.rev = sent->outcome ? sent->outcome->rev : f->push.version;
+	/* What was put beside theirs has no row of its own: nothing is there to compare it with. */
+	if (!sent->beside)
+		sent->row.rev = sent->outcome ? sent->outcome->rev : f->push.version;
 	return index_put(ix, sent->dir_id, sent->name, sent->name_len, &sent->row, list, list_len);
 }
 
@@ -121,6 +123,9 @@ static int ack_write_conflict(struct flight *f, const struct sent *sent)
 	}
 	if (!sent->outcome->rev || sent->theirs)
 		return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
+	/* Removed before it is sent again, it must not take their version along. */
+	if (!sent->deletion && row.type != ENTRY_DIR && sent->row.type != ENTRY_DIR)
+		row = conflict_row(s->conf.on_conflict, &sent->row, row.rev, row.type);
 	if (row.type == ENTRY_DIR)
 		row.child = ack_child(f, sent);
 	return index_put(s->index, sent->dir_id, sent->name, sent->name_len, &row, NULL, 0);
@@ -164,7 +169,12 @@ static int ack_write(struct flight *f, struct sent *sent)
 		return ack_write_applied(f, sent);
 	case OUTCOME_CONFLICT:
 		/* What we only may have sent, and somebody else has: it never was ours. */
-		sent->theirs = sent->deletion && sent->row.flags & INDEX_UNCONFIRMED;
+		sent->theirs = sent->deletion &&
+			       (sent->row.flags & (INDEX_UNCONFIRMED | INDEX_FOREIGN) ||
+				s->conf.on_conflict != CONFLICT_OURS);
+		sent->kept = !sent->deletion && s->conf.on_conflict == CONFLICT_THEIRS &&
+			     sent->row.type != ENTRY_DIR && sent->outcome->rev &&
+			     sent->outcome->type != ENTRY_DIR;
 		return ack_write_conflict(f, sent);
 	case OUTCOME_NO_PARENT:
 		return ack_write_no_parent(f, sent);
@@ -194,11 +204,13 @@ static int ack_leave(struct sync *s, const struct sent *sent)
 static int ack_enter(struct sync *s, const struct sent *sent)
 {
 	int err = index_moved(s->index, sent->row.child);
+	struct index_row row = sent->row;
 
 	if (err || !ack_holds(sent))
 		return err;
-	return index_put(s->index, sent->to_id, sent->to_name, sent->to_name_len, &sent->row, NULL,
-			 0);
+	/* It was not gone: nothing of it is held for that. */
+	row.flags &= (uint8_t)~INDEX_HELD;
+	return index_put(s->index, sent->to_id, sent->to_name, sent->to_name_len, &row, NULL, 0);
 }
 
 static int ack_write_put(struct flight *f, struct sent *sent)
@@ -303,6 +315,21 @@ static void ack_give_up(struct flight *f, const struct sent *sent, const char *r
 	flight_item_done(f, sent->item);
 }
 
+/* For the list of conflicts, and of what is held for one. */
+static void ack_note(struct flight *f, const struct sent *sent)
+{
+	struct sync *s = f->sync;
+	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
+
+	if (sent->outcome->code != OUTCOME_CONFLICT)
+		return;
+	ack_path(f, sent->item, path);
+	conflicts_note(s->conflicts, path, sent->outcome->rev, s->conf.on_conflict, sent->deletion);
+	if (sent->kept)
+		skips_set(s->skips, SKIP_HELD, f->dirs[sent->item->dir].serial, sent->name,
+			  sent->name_len, path, HOLD_THEIRS);
+}
+
 static void ack_refused(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
@@ -313,6 +340,7 @@ static void ack_refused(struct flight *f, const struct sent *sent)
 	s->n.conflicts += sent->outcome->code != OUTCOME_NO_PARENT;
 	if (!r)
 		return;
+	ack_note(f, sent);
 	d = tree_by_serial(s->tree, f->dirs[item->dir].serial);
 	if (sent->outcome->code == OUTCOME_NO_PARENT && d && d->parent) {
 		intake_dirty(s, d->parent->serial, d->name, d->name_len, r->epoch);
@@ -324,7 +352,7 @@ static void ack_refused(struct flight *f, const struct sent *sent)
 		d = NULL;
 	if (d)
 		ladder_rewalk(s->ladder, d);
-	if (sent->theirs) {
+	if (sent->theirs || sent->kept) {
 		flight_item_done(f, item);
 	} else if (r->tries >= ACK_TRIES_MAX) {
 		ack_give_up(f, sent, outcome_name(sent->outcome->code));
@@ -473,6 +501,9 @@ static void ack_conflicts(struct flight *f)
 	for (uint32_t i = 0; i < f->push.n_outcomes; i++) {
 		const struct sent *sent = &f->sent[f->push.outcomes[i].index];
 
+		/* Named twice by a reply, it is one path. */
+		if (sent->item && !sent->item->user)
+			continue;
 		s->n.conflicts++;
 		if (sent->item)
 			ack_give_up(f, sent, "another writer has changed it");

@@ -5,6 +5,7 @@
 #ifndef SPATE_DAEMON_CONFIG_H
 #define SPATE_DAEMON_CONFIG_H
 
+#include "daemon/guard.h"
 #include "pipeline/reader.h"
 #include "proto/url.h"
 
@@ -18,6 +19,9 @@ struct rules_config {
 	size_t n_exclude;
 	bool gitignore; /* .gitignore files and .git/info/exclude count too */
 };
+
+/** enum on_conflict - what becomes of a path that another writer has changed, too. */
+enum on_conflict { CONFLICT_OURS, CONFLICT_THEIRS, CONFLICT_KEEP_BOTH };
 
 /** struct sync_config - everything a sync needs to know; texts are borrowed for its life. */
 struct sync_config {
@@ -42,6 +46,8 @@ struct sync_config {
 	bool embedded;       /* the hub is in this process, its data in the state directory */
 	bool overwrite;      /* push: on top of what another writer changed */
 	bool once;           /* push: walk, send, end; no watching */
+	struct guard_rule max_delete;
+	enum on_conflict on_conflict;
 };
 
 /** sync_config_init() - the defaults of the interface. */

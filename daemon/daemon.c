@@ -100,15 +100,16 @@ static void daemon_status_watch(json_t *st, const struct sync_health *h)
 static json_t *daemon_status(struct daemon *d)
 {
 	const struct sync_health *h = &d->health;
-	json_t *unstable, *special, *unreadable;
+	json_t *unstable, *special, *unreadable, *held, *unclaimed;
 	/* clang-format off */
 	json_t *st = json_pack(
-		"{s:b,s:s,s:s,s:I,s:I,s:f,s:I,s:I,s:s,s:i,s:[],s:b,s:b,s:i}",
+		"{s:b,s:s,s:s,s:I,s:I,s:f,s:I,s:I,s:s,s:I,s:I,s:b,s:b,s:b,s:i}",
 		"ready", h->ready, "mode", h->mode, "io", h->io,
 		"version", (json_int_t)h->version, "dirty", (json_int_t)h->dirty,
 		"unsynced_age_seconds", h->unsynced_age_s, "watches", (json_int_t)h->watches,
 		"watches_limit", (json_int_t)h->watches_limit, "last_error", h->last_error,
-		"held", h->held ? 1 : 0, "unclaimed", "remote_down", h->remote_down,
+		"held", (json_int_t)h->held, "unclaimed_count", (json_int_t)h->unclaimed,
+		"remote_down", h->remote_down, "root_lost", h->root_lost,
 		"idle", h->idle, "pid", (int)getpid());
 	/* clang-format on */
 
@@ -122,6 +123,10 @@ static json_t *daemon_status(struct daemon *d)
 	json_object_set_new(st, "unstable", unstable);
 	json_object_set_new(st, "special", special);
 	json_object_set_new(st, "unreadable", unreadable);
+	sync_waiting(d->sync, &held, &unclaimed);
+	json_object_set_new(st, "held_paths", held);
+	json_object_set_new(st, "unclaimed", unclaimed);
+	json_object_set_new(st, "conflicts", sync_conflicts(d->sync));
 	daemon_status_watch(st, h);
 	json_object_set_new(st, "counters", daemon_counters(h));
 	return st;
@@ -131,21 +136,25 @@ static json_t *daemon_status(struct daemon *d)
 
 static json_t *daemon_flushed(struct daemon *d, bool passed)
 {
-	json_t *unstable, *special, *unreadable, *ret;
+	json_t *unstable, *special, *unreadable, *held, *unclaimed, *ret;
 	bool durable;
 
 	sync_lists(d->sync, &unstable, &special, &unreadable);
 	durable = passed && !d->health.unreadable && !d->health.held;
 	/* clang-format off */
-	ret = json_pack("{s:I,s:b,s:s,s:i}", "version", (json_int_t)d->health.version,
+	ret = json_pack("{s:I,s:b,s:s,s:I,s:I}", "version", (json_int_t)d->health.version,
 			"durable", durable, "proof", d->health.mode[0] == 'i' ? "events" : "walk",
-			"held", d->health.held ? 1 : 0);
+			"held", (json_int_t)d->health.held,
+			"unclaimed_count", (json_int_t)d->health.unclaimed);
 	/* clang-format on */
 	json_object_set_new(ret, "unreadable", json_copy(unreadable));
 	json_array_extend(special, unreadable);
 	json_decref(unreadable);
 	json_object_set_new(ret, "unstable", unstable);
 	json_object_set_new(ret, "skipped", special);
+	sync_waiting(d->sync, &held, &unclaimed);
+	json_object_set_new(ret, "held_paths", held);
+	json_object_set_new(ret, "unclaimed", unclaimed);
 	if (!passed)
 		json_object_set_new(ret, "error",
 				    json_string(d->health.last_error[0] ? d->health.last_error :
@@ -174,7 +183,7 @@ static void daemon_flushes(struct daemon *d)
 			sync_barrier(d->sync, &f->barrier);
 		if (sync_barrier_passed(d->sync, f->barrier))
 			flush_end(d, f, true);
-		else if (now >= f->deadline_ns)
+		else if (now >= f->deadline_ns || d->health.root_lost)
 			flush_end(d, f, false);
 	}
 }
@@ -197,6 +206,20 @@ static void daemon_flush(struct daemon *d, struct control_client *client, json_t
 		       json_pack("{s:s,s:s}", "code", "busy", "error", "too many flushes at once"));
 }
 
+static void daemon_confirm(struct daemon *d, struct control_client *client)
+{
+	json_t *what;
+	int err = sync_confirm(d->sync, &what);
+
+	if (err)
+		what = json_pack("{s:s,s:s}", "code", "no_root", "error",
+				 err == -ENOENT ? "the root is not there: put a directory in its "
+						  "place, or "
+						  "stop the watch" :
+						  err_str(err));
+	control_answer(client, what);
+}
+
 static json_t *daemon_explain(struct daemon *d, json_t *rq)
 {
 	char path[PATH_BYTES_MAX + 1];
@@ -217,12 +240,15 @@ static void daemon_request(void *ctx, struct control_client *client, json_t *rq)
 		control_answer(client, daemon_status(d));
 	else if (cmd && !strcmp(cmd, "flush"))
 		daemon_flush(d, client, rq);
+	else if (cmd && !strcmp(cmd, "confirm"))
+		daemon_confirm(d, client);
 	else if (cmd && !strcmp(cmd, "explain"))
 		control_answer(client, daemon_explain(d, rq));
 	else
 		control_answer(client, json_pack("{s:s,s:s}", "code", "unknown", "error",
 						 "unknown command: this daemon knows status, "
-						 "flush and explain"));
+						 "flush, "
+						 "confirm and explain"));
 }
 
 static void daemon_gone(void *ctx, struct control_client *client)
@@ -402,12 +428,12 @@ static int daemon_drained(struct daemon *d)
 {
 	if (!d->draining)
 		return 1;
-	if (d->health.held)
+	if (d->health.root_lost)
 		return -SP_EPENDING;
 	if (!d->drain_barrier)
 		sync_barrier(d->sync, &d->drain_barrier);
 	if (sync_barrier_passed(d->sync, d->drain_barrier))
-		return d->health.unreadable ? -SP_EPENDING : 0;
+		return d->health.unreadable || d->health.held ? -SP_EPENDING : 0;
 	if (clock_ns() >= d->drain_until_ns || d->stop_now)
 		return -SP_EPENDING;
 	return 1;
@@ -456,7 +482,7 @@ static int daemon_report(struct daemon *d, int err)
 		log_warn("daemon",
 			 "%llu paths are not durable yet%s%s; they are found again at the "
 			 "next start",
-			 (unsigned long long)(h->dirty + h->unreadable),
+			 (unsigned long long)(h->dirty + h->unreadable + h->held),
 			 h->last_error[0] ? ": " : "", h->last_error);
 	else if (!err)
 		log_info("daemon", "everything is durable");
@@ -494,8 +520,8 @@ static int push_loop(struct daemon *d)
 			return -SP_EPENDING;
 		live_show(d->live, &d->health);
 		if (d->health.idle && d->health.pushed)
-			return 0;
-		if (d->health.held)
+			return d->health.held ? -SP_EPENDING : 0;
+		if (d->health.root_lost)
 			return -SP_EMOVED;
 	}
 }
@@ -513,6 +539,9 @@ int daemon_push(const struct daemon_options *opt, struct push_result *ret)
 		sync_totals(d.sync, &ret->totals);
 		sync_lists(d.sync, &unstable, &ret->skipped, &ret->failed);
 		json_decref(unstable);
+		sync_waiting(d.sync, &ret->held, &ret->unclaimed);
+		ret->n_held = d.health.held;
+		ret->n_unclaimed = d.health.unclaimed;
 		ret->version = d.health.version;
 		if (err)
 			snprintf(d.why, sizeof(d.why), "%s",

@@ -27,12 +27,13 @@ int daemon_watch(const struct daemon_options *opt);
 struct push_result {
 	struct sync_totals totals;
 	uint64_t version;
-	json_t *skipped, *failed; /* [{"path","reason"}], new references */
+	uint64_t n_held, n_unclaimed;
+	json_t *skipped, *failed, *held, *unclaimed; /* [{"path","reason"}], new references */
 	char why[256];
 };
 
 /** daemon_push() - one-shot: walk, send what differs, end. Return: as daemon_watch(), and
- * -SP_EPARTIAL, -SP_EUNAVAIL, -SP_EAUTH …, each with a line in @ret->why. */
+ * -SP_EPENDING with deletions that are held, -SP_EPARTIAL, -SP_EUNAVAIL, -SP_EAUTH …, each with a line in @ret->why. */
 int daemon_push(const struct daemon_options *opt, struct push_result *ret);
 
 #endif

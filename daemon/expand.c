@@ -281,11 +281,30 @@ static int expand_base(struct flight *f, const struct read_item *item, struct sp
 	return 0;
 }
 
+/* Their version stays under the name; ours gets one of its own, and whatever has that goes. */
+static bool expand_beside(struct flight *f, const struct read_item *item, struct plan *plan,
+			  struct spot *at)
+{
+	char name[PATH_NAME_MAX + 1];
+	size_t len, dir = at->len - item->name_len;
+
+	if (!hold_beside(f->sync, item, name, &len) || dir + len > PATH_BYTES_MAX)
+		return false;
+	memcpy(at->path + dir, name, len + 1);
+	at->len = dir + len;
+	plan->change.expect = EXPECT_ANY;
+	plan->row.flags |= INDEX_FOREIGN;
+	plan->row.ino = plan->row.ino ? plan->row.ino : 1;
+	plan->row.rev = item->known.rev;
+	return true;
+}
+
 /* Return: 0; -ENOSPC: the commit is full, a part of what is below may be in it; -EAGAIN: not yet. */
 static int expand_change(struct flight *f, struct read_item *item, struct plan *plan,
 			 struct spot *at, struct dir *d)
 {
 	bool had_below = item->has_known && item->known.type == ENTRY_DIR;
+	bool beside;
 	struct sent *sent;
 	int err = 0;
 
@@ -301,9 +320,11 @@ static int expand_change(struct flight *f, struct read_item *item, struct plan *
 		plan->change.e.target = item->target;
 		plan->change.e.target_len = item->target_len;
 	}
+	beside = plan->kind == PLAN_PUT && expand_beside(f, item, plan, at);
 	sent = expand_send(f, &plan->change, at);
 	if (!sent)
 		return -ENOSPC;
+	sent->beside = beside;
 	sent->item = item;
 	sent->dir_id = f->dirs[item->dir].id;
 	sent->name = item->name;
@@ -429,6 +450,10 @@ static void expand_item(struct flight *f, struct read_item *item)
 		return;
 	}
 	plan_item(item, &plan);
+	if (hold_item(f, item, &plan, at.path)) {
+		flight_item_done(f, item);
+		return;
+	}
 	if (item->result == READ_SPECIAL)
 		expand_skip(f, item, &at);
 	else if (plan.kind != PLAN_AGAIN && plan.kind != PLAN_SKIP)
@@ -455,6 +480,10 @@ static void expand_item(struct flight *f, struct read_item *item)
 	case PLAN_PUT:
 	case PLAN_REPLACE:
 	case PLAN_DELETE:
+		/* A push without state overwrites nothing that it was not told to. */
+		if (s->conf.once && !s->conf.overwrite && item->has_known &&
+		    item->known.flags & INDEX_FOREIGN && item->result == READ_FILE)
+			plan.change.expect = EXPECT_ABSENT;
 		err = expand_change(f, item, &plan, &at, d);
 		if (err)
 			flight_back(f, item, err == -ENOSPC ? 0 : now + SYNC_MOVED_NS);

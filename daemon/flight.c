@@ -197,7 +197,7 @@ bool flight_room(const struct sync *s)
 			return false;
 		free_one |= state == FLIGHT_FREE;
 	}
-	return free_one && s->remote_known && !s->held;
+	return free_one && s->remote_known && !s->held && !hold_busy(s);
 }
 
 /* --- a batch becomes a job -------------------------------------------------------------------- */

@@ -167,15 +167,18 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 	uint32_t i = 0;
 	int len;
 
+	if (!dir->parent && !after_len)
+		s->hold.root_empty = page->last && !page->n;
 	while ((len = index_next(s->index, dir->id, after, after_len, name, &row)) >= 0) {
 		while (i < page->n && name_cmp(page->entries[i].name, page->entries[i].name_len,
 					       name, (size_t)len) < 0)
 			i++;
 		if (i == page->n && !page->last)
 			return;
-		if (i == page->n ||
-		    name_cmp(page->entries[i].name, page->entries[i].name_len, name, (size_t)len) ||
-		    page->entries[i].ignored) {
+		if ((i == page->n || page->entries[i].ignored ||
+		     name_cmp(page->entries[i].name, page->entries[i].name_len, name,
+			      (size_t)len)) &&
+		    !hold_absent(s, dir, name, (size_t)len, &row)) {
 			/* Without room for all of them the rest comes with another listing. */
 			if (!coalesce_has_room(s->dirty, 1)) {
 				intake_relist(s, dir);
@@ -260,11 +263,11 @@ static void op_root_lost(void *ctx, const char *why)
 
 	if (s->held)
 		return;
-	s->held = true;
+	hold_root_lost(s);
 	sync_trouble(s, -SP_EMOVED,
-		     "%s was %s: nothing is sent or deleted any more; "
-		     "restart spate when it is back",
-		     s->conf.root, why);
+		     "%s was %s: nothing is sent or deleted until it is back; if what is there "
+		     "now is to be kept in step: spate confirm %s",
+		     s->conf.root, why, s->conf.root);
 }
 
 const char *intake_reason(const struct sync *s, const char *path, int err, char *out, size_t size)
@@ -295,10 +298,15 @@ static void op_skipped(void *ctx, struct dir *dir, int err)
 
 	if (tree_path(dir, path) < 0)
 		snprintf(path, sizeof(path), "%.*s", dir->name_len, dir->name ? dir->name : "");
-	skips_set(s->skips, err == -EXDEV ? SKIP_SPECIAL : SKIP_UNREADABLE, dir->serial, "", 0,
-		  path[0] ? path : ".",
-		  err == -EXDEV ? "a second mount of a directory that is watched elsewhere" :
-				  intake_reason(s, path, err, reason, sizeof(reason)));
+	skips_set(s->skips,
+		  err == -EXDEV     ? SKIP_SPECIAL :
+		  err == -SP_EMOVED ? SKIP_HELD :
+				      SKIP_UNREADABLE,
+		  dir->serial, "", 0, path[0] ? path : ".",
+		  err == -EXDEV     ? "a second mount of a directory that is watched elsewhere" :
+		  err == -SP_EMOVED ? "the file system that was mounted here is gone or another "
+				      "one" :
+				      intake_reason(s, path, err, reason, sizeof(reason)));
 	if (!s->retry_at_ns && !s->conf.once)
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 }
@@ -589,10 +597,12 @@ static int intake_open(struct sync *s, struct dir *d)
 }
 
 /* Return: whether this is not the root that was there at the first visit. */
-static bool intake_other_root(struct sync *s, const struct path_ident *ident)
+static bool intake_other_root(struct sync *s, int fd, const struct path_ident *ident)
 {
-	if (!s->root_known)
+	if (!s->root_known) {
 		s->root = *ident;
+		hold_root(s, fd);
+	}
 	s->root_known = true;
 	return !path_ident_same(&s->root, ident);
 }
@@ -600,7 +610,7 @@ static bool intake_other_root(struct sync *s, const struct path_ident *ident)
 static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 {
 	struct ladder_visit what;
-	struct path_ident ident;
+	struct path_ident ident, mount;
 	struct dir *there;
 	int wd, err, fd;
 
@@ -622,10 +632,12 @@ static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 	err = FAULT(dir_opened);
 	if (!err)
 		err = path_ident_of(fd, &ident);
-	if (!err && !d->parent && intake_other_root(s, &ident)) {
+	if (!err && !d->parent && intake_other_root(s, fd, &ident)) {
 		op_root_lost(s, "replaced by another directory");
 		err = -ENOENT;
 	}
+	if (!err)
+		err = hold_mount(s, d, fd, &ident, &mount);
 	wd = err ? err : intake_add_watch(s, d, fd);
 	if (wd < 0) {
 		close(fd);
@@ -641,6 +653,7 @@ static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 		close(fd);
 		return;
 	}
+	hold_mounted(s, what.dir, &mount);
 	err = scan_submit(s->scan, what.dir->serial, what.number, fd, what.want_stat);
 	if (err)
 		ladder_list_failed(s->ladder, what.dir->serial, what.number, err);

@@ -40,7 +40,7 @@ void live_show(struct live *l, const struct sync_health *h)
 	fprintf(stderr,
 		"\r\033[K%s v%llu  %llu dirty  %.0f events/s  %.0f files/s  %.1f MB/s  "
 		"lag %.0f ms  %llu requests%s%.60s",
-		h->held        ? "held" :
+		h->root_lost   ? "held" :
 		h->remote_down ? "hub down" :
 		h->idle        ? "in step" :
 				 "syncing",

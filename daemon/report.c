@@ -35,7 +35,7 @@ static void report_counters(struct sync *s, struct sync_health *h)
 	h->counters.deletes_sent = s->n.deletes_sent;
 	h->counters.ring_depth = s->ring ? ring_depth(s->ring) : 0;
 	for (int kind = 0; kind < SKIP_KINDS; kind++)
-		if (kind != SKIP_UNSTABLE)
+		if (kind != SKIP_UNSTABLE && kind != SKIP_HELD && kind != SKIP_UNCLAIMED)
 			h->counters.skipped += skips_count(s->skips, kind);
 }
 
@@ -45,7 +45,9 @@ void sync_health(struct sync *s, struct sync_health *ret)
 	char pool_error[256];
 
 	*ret = (struct sync_health){
-		.held = s->held,
+		.root_lost = s->held,
+		.held = hold_count(s),
+		.unclaimed = index_meta(s->index)->foreign,
 		.io = reader_engine_name(s->reader),
 		.version = s->version,
 		.dirty = coalesce_count(s->dirty),
@@ -53,7 +55,8 @@ void sync_health(struct sync *s, struct sync_health *ret)
 	poll_report(s, ret);
 	pool_last_error(s->pool, pool_error);
 	ret->remote_down = pool_error[0] || !s->remote_known;
-	ret->pushed = s->first_known && barrier_passed(&s->barrier, s->first_epoch);
+	ret->pushed = s->first_known && !s->hold.undecided &&
+		      barrier_passed(&s->barrier, s->first_epoch);
 	ret->scanned = s->walked;
 	ret->unreadable =
 		skips_count(s->skips, SKIP_UNREADABLE) + skips_count(s->skips, SKIP_REFUSED);
@@ -87,4 +90,26 @@ void sync_lists(struct sync *s, json_t **ret_unstable, json_t **ret_special,
 
 	json_array_extend(*ret_unreadable, refused);
 	json_decref(refused);
+}
+
+void sync_waiting(struct sync *s, json_t **ret_held, json_t **ret_unclaimed)
+{
+	*ret_held = skips_list(s->skips, SKIP_HELD, SYNC_LIST_MAX);
+	*ret_unclaimed = skips_list(s->skips, SKIP_UNCLAIMED, SYNC_LIST_MAX);
+}
+
+int sync_confirm(struct sync *s, json_t **ret)
+{
+	struct hold_released what;
+	int err = hold_confirm(s, &what);
+
+	if (!err)
+		*ret = json_pack("{s:I,s:I,s:b}", "released", (json_int_t)what.held, "unclaimed",
+				 (json_int_t)what.unclaimed, "root", what.root);
+	return err;
+}
+
+json_t *sync_conflicts(struct sync *s)
+{
+	return conflicts_list(s->conflicts);
 }

@@ -149,6 +149,11 @@ bool skips_forget_unnamed(struct skips *s)
 	return any;
 }
 
+void skips_forget_counted(struct skips *s)
+{
+	s->unnamed[SKIP_SPECIAL] = s->unnamed[SKIP_HELD] = s->unnamed[SKIP_UNCLAIMED] = 0;
+}
+
 size_t skips_count(const struct skips *s, enum skip_kind kind)
 {
 	return s->count[kind] + s->unnamed[kind];

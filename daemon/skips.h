@@ -19,6 +19,8 @@ enum skip_kind {
 	SKIP_UNREADABLE, /* the remote keeps its previous version; tried again */
 	SKIP_REFUSED,    /* the hub would not take it; tried again */
 	SKIP_UNSTABLE,   /* sent, but it moved under the reader's hand */
+	SKIP_HELD,       /* gone here; the deletion waits */
+	SKIP_UNCLAIMED,  /* at the remote only */
 	SKIP_KINDS
 };
 
@@ -34,6 +36,9 @@ void skips_del(struct skips *s, uint64_t dir, const char *name, size_t len);
 /** skips_forget_unnamed() - forget that paths past SKIPS_MAX were counted: the caller looks at
  * everything again. Return: whether there were any. */
 bool skips_forget_unnamed(struct skips *s);
+/** skips_forget_counted() - a walk begins, which meets again whatever was only counted of special, held
+ * and unclaimed paths. */
+void skips_forget_counted(struct skips *s);
 /** skips_drop_dir() - the directory is gone. */
 void skips_drop_dir(struct skips *s, uint64_t dir);
 /** skips_has() - whether the path is among them. */

@@ -43,10 +43,12 @@ int sync_step(struct sync *s, int timeout_ms)
 	marked_progress(s);   /* what others say they changed → dirty paths */
 	intake_pages(s);      /* listings → ladder → dirty paths, directories to visit */
 	flight_progress(s);   /* acknowledged → index; read → plan → request */
+	adopt_work(s);        /* what the remote holds → index, when that is empty */
 	sync_remote_state(s); /* is the index about the workspace that is there? */
 	sync_urgency(s);
 	flight_begin(s); /* dirty paths → batch → reader */
 	sync_milestones(s);
+	hold_work(s); /* deletions that wait, a root that is lost */
 	sync_timers(s);
 	intake_visits(s); /* directories found by all of the above: open, watch, list */
 	return s->fatal;
@@ -76,7 +78,7 @@ static uint64_t sync_due(struct sync *s, uint64_t now)
 	due = sooner(due, s->retry_at_ns);
 	due = sooner(due, tails_next_ns(s->tails));
 	due = sooner(due, poll_due(s));
-	return due;
+	return sooner(due, hold_due(s));
 }
 
 /* Pages that cannot be merged yet must not keep us awake. */
@@ -94,6 +96,7 @@ static void sync_wait(struct sync *s, int timeout_ms)
 	struct epoll_event events[8];
 	uint64_t now = clock_ns(), due, value;
 	bool slept = true;
+	int n;
 
 	sync_arm_scan(s);
 	due = sync_due(s, now);
@@ -103,7 +106,9 @@ static void sync_wait(struct sync *s, int timeout_ms)
 		timeout_ms = (int)((due - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC);
 	if (timeout_ms && s->ring && !ring_consumer_sleep(s->ring))
 		slept = false;
-	epoll_wait(s->epoll_fd, events, 8, slept ? timeout_ms : 0);
+	n = epoll_wait(s->epoll_fd, events, 8, slept ? timeout_ms : 0);
+	for (int i = 0; i < n; i++)
+		s->hold.mounts_changed |= events[i].data.fd == s->hold.mounts_fd;
 	if (timeout_ms && s->ring)
 		ring_consumer_awake(s->ring);
 	if (read(s->done_fd, &value, sizeof(value)) < 0)
@@ -166,6 +171,7 @@ static void sync_timers(struct sync *s)
 		s->retry_at_ns = 0;
 		skips_each(s->skips, SKIP_UNREADABLE, sync_retry_path, s);
 		skips_each(s->skips, SKIP_REFUSED, sync_retry_path, s);
+		hold_mounts_again(s);
 		if (skips_forget_unnamed(s->skips))
 			ladder_walk(s->ladder);
 	}
@@ -252,10 +258,21 @@ void sync_ask_again(struct sync *s)
 	s->remote_known = s->uid_known = false;
 }
 
+unsigned sync_wait_anew(struct sync *s)
+{
+	unsigned epoch = barrier_close(&s->barrier);
+
+	if (s->first_known)
+		s->first_epoch = epoch;
+	for (size_t i = 0; i < SYNC_COOKIES; i++)
+		if (s->cookies[i].number && s->cookies[i].seen)
+			s->cookies[i].epoch = epoch;
+	return epoch;
+}
+
 /* The index is about another workspace, or a hub that lost versions: it says nothing then. */
 static int sync_distrust(struct sync *s, const char *why)
 {
-	unsigned epoch;
 	int err = index_doubt(s->index);
 
 	if (err)
@@ -264,13 +281,22 @@ static int sync_distrust(struct sync *s, const char *why)
 	s->version = 0;
 	s->totals.existing = 0;
 	ladder_walk(s->ladder);
-	/* What waited for less waits for this walk now. */
-	epoch = barrier_close(&s->barrier);
-	if (s->first_known)
-		s->first_epoch = epoch;
-	for (size_t i = 0; i < SYNC_COOKIES; i++)
-		if (s->cookies[i].number && s->cookies[i].seen)
-			s->cookies[i].epoch = epoch;
+	sync_wait_anew(s); /* for this walk */
+	return 0;
+}
+
+/* The index is about another workspace: nothing in it is of use. */
+static int sync_forget(struct sync *s)
+{
+	int err = index_clear(s->index);
+
+	if (err)
+		return err;
+	log_warn("index", "another workspace has its name now: comparing everything again");
+	s->version = 0;
+	s->totals.existing = 0;
+	ladder_walk(s->ladder);
+	sync_wait_anew(s); /* for this walk */
 	return 0;
 }
 
@@ -279,18 +305,22 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	static const uint8_t none[16];
 	const struct index_meta *meta = index_meta(s->index);
 	bool had = memcmp(meta->uid, none, sizeof(none)) != 0;
+	/* What is there and not known; but we were the first to commit to what was not there before. */
+	bool unknown = state->exists && state->version && !s->made_here &&
+		       memcmp(meta->uid, state->uid, sizeof(none)) != 0;
 	int err = 0;
 
 	if (!state->exists && (had || meta->version))
 		err = sync_distrust(s, "the workspace is gone from the hub");
 	else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))
-		err = sync_distrust(s, "another workspace has its name now");
+		err = sync_forget(s);
 	/* Asked beside commits, an answer may be older than a later acknowledgement. */
 	else if (state->exists && (s->older || state->version < s->asked_version))
 		err = sync_distrust(s, "the hub is older than what it had acknowledged");
 	if (err)
 		return err;
 	s->older = false;
+	s->made_here = !state->exists;
 	s->uid_known = false;
 	/* Alone, the question made the connections itself. */
 	s->connects = flight_any(s) ? s->asked_connects :
@@ -300,6 +330,8 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 		index_set_remote(s->index, s->uid, s->version);
 	} else {
 		memcpy(s->uid, state->uid, sizeof(s->uid));
+		if (unknown)
+			return adopt_begin(s, state);
 		s->uid_known = true;
 		if (state->version > s->version)
 			s->version = state->version;
@@ -320,6 +352,8 @@ static void sync_remote_state(struct sync *s)
 	struct remote_state state;
 	int err;
 
+	if (s->adopt)
+		return;
 	if (!s->state_asked) {
 		if ((!s->remote_known || sync_was_away(s)) && clock_ns() >= s->quiet_until_ns)
 			sync_ask_state(s);
@@ -426,7 +460,7 @@ bool sync_barrier_passed(struct sync *s, uint64_t number)
 	struct cookie *c = sync_cookie(s, number);
 
 	if (!c || !c->seen || !s->walked || !s->remote_known || s->held || s->state_asked ||
-	    sync_was_away(s))
+	    s->hold.undecided || sync_was_away(s))
 		return false;
 	return barrier_passed(&s->barrier, c->epoch);
 }
@@ -533,7 +567,8 @@ static int sync_start_core(struct sync *s, char why[512])
 	s->tree = tree_new(MAX(s->conf.memory_bytes / 64, 100000));
 	s->skips = skips_new();
 	s->tails = tails_new();
-	if (s->dirty && s->tree && s->skips && s->tails)
+	s->conflicts = conflicts_new();
+	if (s->dirty && s->tree && s->skips && s->tails && s->conflicts)
 		s->ladder = ladder_new(s->tree, &intake_ops, s, s->cookie_wd);
 	return s->ladder ? 0 : fail(why, -ENOMEM, "start");
 }
@@ -582,6 +617,16 @@ static int sync_open_index(struct sync *s, char why[512])
 	return 0;
 }
 
+/* Without it mounts are looked at when something else leads to them. */
+static void sync_watch_mounts(struct sync *s)
+{
+	struct epoll_event ev = { .events = EPOLLPRI };
+
+	ev.data.fd = hold_watch_mounts(s);
+	if (ev.data.fd >= 0 && epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ev.data.fd, &ev))
+		log_warn("sync", "changes of mounts are not noticed: %s", err_str(-errno));
+}
+
 int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 {
 	struct sync *s = calloc(1, sizeof(*s));
@@ -590,6 +635,7 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 	if (!s)
 		return fail(why, -ENOMEM, "start");
 	s->conf = *conf;
+	hold_init(s);
 	s->batch_files = conf->batch_files;
 	s->batch_bytes = conf->batch_bytes;
 	s->inotify_fd = s->state_dir = s->cookie_dir = s->cookie_wd = s->epoll_fd = -1;
@@ -622,6 +668,8 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 		sync_stop(s);
 		return err;
 	}
+	if (!conf->once)
+		sync_watch_mounts(s);
 	ladder_walk(s->ladder);
 	s->visits_left = true; /* the root */
 	s->scan_armed = true;
@@ -655,6 +703,8 @@ void sync_stop(struct sync *s)
 		chunk_pool_shut(s->chunks);
 	reader_stop(s->reader); /* it may be handing a chunk to the pool right now */
 	pool_stop(s->pool);
+	adopt_stop(s);
+	hold_free(s);
 	ladder_free(s->ladder);
 	for (size_t i = 0; i < SYNC_FLIGHTS; i++)
 		flight_free(&s->flights[i]);
@@ -663,6 +713,7 @@ void sync_stop(struct sync *s)
 	tree_free(s->tree);
 	rules_stop(&s->rules);
 	skips_free(s->skips);
+	conflicts_free(s->conflicts);
 	tails_free(s->tails);
 	if (s->remote)
 		s->remote->ops->close(s->remote);

@@ -27,9 +27,11 @@ struct sync_health {
 	bool pushed;  /* what it found is acknowledged */
 	bool idle;    /* nothing dirty, nothing under way */
 	bool remote_down;
-	bool held;        /* the root was lost: nothing is deleted, nothing is sent */
-	const char *mode; /* "inotify", "hybrid", "poll" */
-	const char *io;   /* "uring", "threads" */
+	bool root_lost;     /* nothing is deleted, nothing is sent */
+	const char *mode;   /* "inotify", "hybrid", "poll" */
+	const char *io;     /* "uring", "threads" */
+	uint64_t held;      /* deletions that wait; all that is known when the root was lost */
+	uint64_t unclaimed; /* paths at the remote only */
 	uint64_t version, dirty;
 	uint64_t watches, watches_needed, watches_limit;
 	char degraded[512]; /* why the watch is less than it could be, and the remedy; or empty */
@@ -89,6 +91,13 @@ void sync_barrier_done(struct sync *s, uint64_t number);
 #define SYNC_LIST_MAX 1000u
 void sync_lists(struct sync *s, json_t **ret_unstable, json_t **ret_special,
 		json_t **ret_unreadable);
+/** sync_waiting() - new references: deletions that are held, and paths at the remote only. */
+void sync_waiting(struct sync *s, json_t **ret_held, json_t **ret_unclaimed);
+/** sync_conflicts() - a new reference: the newest conflicts. */
+json_t *sync_conflicts(struct sync *s);
+/** sync_confirm() - release what is held, delete what is unclaimed, take the root that is there.
+ * Return: 0 with {"released","unclaimed","root"}, -ENOENT when no root is there. */
+int sync_confirm(struct sync *s, json_t **ret);
 
 /** sync_explain() - all that is known of one path ("." is the tree), for people and programs; or an
  * object with "error". A new reference. */

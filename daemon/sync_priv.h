@@ -9,6 +9,8 @@
  *   expand.c   … → changes → request
  *   moves.c    … with the moves that their paths need
  *   ack.c      … → acknowledgement → index
+ *   adopt.c    a client without state learns what the remote holds
+ *   hold.c     deletions that wait, the root that may be lost
  *   poll.c     … what no event tells: the unwatched part, and the audit of the rest
  *   marked.c   what others say they changed, in
  *   report.c   what is true now
@@ -20,6 +22,9 @@
 #include "base/counter.h"
 #include "base/ring.h"
 #include "base/thread.h"
+#include "daemon/adopt.h"
+#include "daemon/conflict.h"
+#include "daemon/hold.h"
 #include "daemon/ground.h"
 #include "daemon/rules.h"
 #include "daemon/skips.h"
@@ -42,7 +47,7 @@
 #define SYNC_FLIGHTS 2                     /* one is read while the other is committed */
 #define SYNC_CHUNKS 4                      /* chunks of large files on their way */
 #define SYNC_COOKIES 64
-#define SYNC_LOOK_NS (1 * 1000000ull)      /* events wait unseen: look again before a cycle closes */
+#define SYNC_LOOK_NS (1 * 1000000ull) /* events wait unseen: look again before a cycle closes */
 #define SYNC_LAST_EVENTS 4096 /* directories whose last event is remembered; some share a slot */
 
 /** struct sent - one change on the wire, and what to remember when it is acknowledged. */
@@ -58,6 +63,8 @@ struct sent {
 	uint64_t to_id;
 	const char *to_name;
 	bool theirs;                   /* refused for good: the path is another writer's */
+	bool kept;                     /* … and what is here is held */
+	bool beside;                   /* put under another name, beside theirs */
 	const struct outcome *outcome; /* NULL: applied, rev = version */
 	struct index_row row;
 };
@@ -188,6 +195,7 @@ struct sync {
 	bool older;             /* the hub has made a version again that it had acknowledged */
 	uint64_t asked_version; /* acknowledged before it was asked */
 	_Atomic bool state_done;
+	bool made_here;    /* the workspace was not there before this process */
 	bool remote_known; /* the index was compared with the remote's state */
 	uint8_t uid[16];
 	bool uid_known;
@@ -198,6 +206,7 @@ struct sync {
 	struct last_event events[SYNC_LAST_EVENTS];
 	uint64_t committed_ns; /* when the last commit was acknowledged */
 	struct skips *skips;
+	struct conflicts *conflicts;
 	uint64_t retry_at_ns;
 	uint64_t settle_at_ns; /* look again whether all is at rest */
 	struct cookie cookies[SYNC_COOKIES];
@@ -211,6 +220,8 @@ struct sync {
 	bool held;              /* the root was lost */
 	struct path_ident root; /* of the first visit */
 	bool root_known;
+	struct hold hold;
+	struct adopt *adopt;               /* NULL: not under way */
 	uint64_t connects, asked_connects; /* of the pool, when the remote's state was last asked */
 	bool first_known;                  /* first_epoch is valid */
 	unsigned first_epoch; /* closed when the first walk ended: passed = the first scan is pushed */
@@ -332,6 +343,9 @@ void poll_report(struct sync *s, struct sync_health *ret);
 void sync_wake(struct sync *s);
 void sync_ask_state(struct sync *s);
 void sync_ask_again(struct sync *s);
+/** sync_wait_anew() - whoever waits for what was dirty waits for what is dirty now. Return: the epoch that
+ * has passed then. */
+unsigned sync_wait_anew(struct sync *s);
 /** sync_settle() - note whether all is seen and acknowledged; @idle: look for it, else only at the clock.
  * Return: the wall clock. */
 int64_t sync_settle(struct sync *s, bool idle);

@@ -127,6 +127,8 @@ static int put_meta(struct index *ix)
 		.next_dir = ix->next_dir,
 		.seen = ix->meta.seen,
 		.root = ix->meta.root,
+		.held = ix->meta.held,
+		.foreign = ix->meta.foreign,
 		.settled_ns = ix->meta.settled_ns,
 	};
 	MDB_val val = { .mv_data = &disk, .mv_size = sizeof(disk) };
@@ -361,6 +363,29 @@ static int leave_place(struct index *ix, MDB_val *key, uint64_t dir, const char 
 	return old.child == stays ? 0 : index_place_del(ix, dir, name, len, &old);
 }
 
+static void count_flags(struct index *ix, uint8_t flags, int n)
+{
+	uint64_t by = (uint64_t)n;
+
+	if (flags & INDEX_HELD)
+		ix->meta.held += by;
+	if (flags & INDEX_FOREIGN)
+		ix->meta.foreign += by;
+	ix->meta_dirty |= (flags & (INDEX_HELD | INDEX_FOREIGN)) != 0;
+}
+
+/* The row under @key is about to be one with @flags. */
+static void recount(struct index *ix, const MDB_val *key, uint8_t flags)
+{
+	struct index_row old;
+	MDB_val k = *key, val;
+
+	if ((ix->meta.held || ix->meta.foreign) && !mdb_get(ix->write, ix->rows, &k, &val) &&
+	    !row_get(key, &val, &old))
+		count_flags(ix, old.flags, -1);
+	count_flags(ix, flags, 1);
+}
+
 int index_put(struct index *ix, uint64_t dir, const char *name, size_t len,
 	      const struct index_row *row, const void *list, size_t list_len)
 {
@@ -373,6 +398,7 @@ int index_put(struct index *ix, uint64_t dir, const char *name, size_t len,
 		return -EINVAL;
 	row_put(row, &key, &disk);
 	rc = leave_place(ix, &key, dir, name, len, row->type == ENTRY_DIR ? row->child : 0);
+	recount(ix, &key, row->flags);
 	if (!rc)
 		rc = mdb_put(ix->write, ix->rows, &key, &val, 0);
 	if (!rc && row->type == ENTRY_DIR)
@@ -391,10 +417,31 @@ int index_del(struct index *ix, uint64_t dir, const char *name, size_t len)
 	if (!ix->write || index_key_make(dir, name, len, &k, &key))
 		return -EINVAL;
 	rc = leave_place(ix, &key, dir, name, len, 0);
+	recount(ix, &key, 0);
 	if (!rc)
 		rc = mdb_del(ix->write, ix->rows, &key, NULL);
 	if (!rc || rc == MDB_NOTFOUND)
 		rc = put_list(ix, &key, NULL, 0);
+	return rc ? index_failed(ix, rc) : 0;
+}
+
+int index_flag(struct index *ix, uint64_t dir, const char *name, size_t len, uint8_t set,
+	       uint8_t clear)
+{
+	struct disk_row disk;
+	struct index_key k;
+	struct index_row row;
+	MDB_val key, val = { .mv_data = &disk, .mv_size = sizeof(disk) };
+	int rc;
+
+	if (!ix->write || index_key_make(dir, name, len, &k, &key))
+		return -EINVAL;
+	if (index_get(ix, dir, name, len, &row))
+		return 0;
+	row.flags = (uint8_t)((row.flags | set) & ~clear);
+	row_put(&row, &key, &disk);
+	recount(ix, &key, row.flags);
+	rc = mdb_put(ix->write, ix->rows, &key, &val, 0);
 	return rc ? index_failed(ix, rc) : 0;
 }
 
@@ -456,14 +503,14 @@ int index_clear(struct index *ix)
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < 5 && !rc; i++)
+	for (size_t i = 0; i < 6 && !rc; i++)
 		rc = mdb_drop(ix->write,
-			      (MDB_dbi[]){ ix->rows, ix->lists, ix->places, ix->inodes,
-					   ix->moving }[i],
+			      (MDB_dbi[]){ ix->rows, ix->lists, ix->places, ix->inodes, ix->moving,
+					   ix->mounts }[i],
 			      0);
 	if (rc)
 		return index_failed(ix, rc);
-	ix->meta.seen = 0;
+	ix->meta.seen = ix->meta.held = ix->meta.foreign = 0;
 	err = index_set_remote(ix, none, 0);
 	return err || !own ? err : index_commit(ix);
 }
@@ -485,7 +532,8 @@ static int doubt_rows(struct index *ix)
 		if (row_get(&key, &val, &row))
 			continue;
 		row = (struct index_row){ .type = row.type,
-					  .flags = INDEX_UNCONFIRMED,
+					  .flags = INDEX_UNCONFIRMED |
+						   (row.flags & (INDEX_HELD | INDEX_FOREIGN)),
 					  .mode = UINT32_MAX,
 					  .child = row.child };
 		memcpy(k.b, key.mv_data, key.mv_size);
@@ -514,6 +562,53 @@ int index_doubt(struct index *ix)
 	ix->meta.seen = 0;
 	err = index_set_remote(ix, none, 0);
 	return err ? err : index_commit(ix);
+}
+
+int index_mount(struct index *ix, uint64_t dir, struct path_ident *ret)
+{
+	MDB_val key = { .mv_data = &dir, .mv_size = sizeof(dir) }, val;
+	struct disk_mount disk;
+	int err = index_lookup(ix, ix->mounts, &key, &val);
+
+	if (err)
+		return err;
+	if (val.mv_size != sizeof(disk) || !index_sealed(&key, &val))
+		return -SP_EINTEGRITY;
+	memcpy(&disk, val.mv_data, sizeof(disk));
+	*ret = disk.ident;
+	return 0;
+}
+
+int index_set_mount(struct index *ix, uint64_t dir, const struct path_ident *ident)
+{
+	MDB_val key = { .mv_data = &dir, .mv_size = sizeof(dir) };
+	struct disk_mount disk;
+	MDB_val val = { .mv_data = &disk, .mv_size = sizeof(disk) };
+	bool own;
+	int rc, err = begin_own(ix, &own);
+
+	if (err)
+		return err;
+	if (ident) {
+		disk.ident = *ident;
+		disk.sum = index_sum(&key, &disk, offsetof(struct disk_mount, sum));
+		rc = mdb_put(ix->write, ix->mounts, &key, &val, 0);
+	} else {
+		rc = mdb_del(ix->write, ix->mounts, &key, NULL);
+	}
+	if (rc && rc != MDB_NOTFOUND)
+		return index_failed(ix, rc);
+	return own ? index_commit(ix) : 0;
+}
+
+bool index_mounts(struct index *ix)
+{
+	MDB_stat st = { 0 };
+	MDB_txn *txn;
+
+	if (!reading(ix, &txn))
+		mdb_stat(txn, ix->mounts, &st);
+	return st.ms_entries;
 }
 
 uint64_t index_new_dir(struct index *ix)
@@ -570,6 +665,8 @@ static int load_meta(struct index *ix)
 	ix->meta.version = disk.version;
 	ix->meta.seen = disk.seen;
 	ix->meta.root = disk.root;
+	ix->meta.held = disk.held;
+	ix->meta.foreign = disk.foreign;
 	ix->meta.settled_ns = disk.settled_ns;
 	ix->next_dir = disk.next_dir;
 	ix->before = ix->meta;
@@ -584,6 +681,7 @@ static int load(struct index *ix)
 	} dbs[] = {
 		{ "rows", &ix->rows },     { "lists", &ix->lists },   { "meta", &ix->meta_db },
 		{ "places", &ix->places }, { "inodes", &ix->inodes }, { "moving", &ix->moving },
+		{ "mounts", &ix->mounts },
 	};
 	int err = index_begin(ix), rc = 0;
 

@@ -22,13 +22,17 @@
 #define INDEX_ROOT_ID 1u
 /* A row's flag: sent, the answer not seen; the remote may hold it. */
 #define INDEX_UNCONFIRMED 0x80u
+/* A row's flag: the path is gone here, and its deletion waits for somebody to confirm it. */
+#define INDEX_HELD 0x40u
+/* A row's flag: known from the remote's manifest only, nobody has compared the path here with it. */
+#define INDEX_FOREIGN 0x20u
 #define INDEX_MAP_BYTES (16ull << 30) /* address space, not memory */
 
 /** struct index_row - the acknowledged state of one path, and the stat it was read with. */
 struct index_row {
 	uint8_t type;  /* enum entry_type */
 	uint8_t form;  /* enum content_form */
-	uint8_t flags; /* ENTRY_UNSTABLE, INDEX_UNCONFIRMED */
+	uint8_t flags; /* ENTRY_UNSTABLE, INDEX_* */
 	uint32_t mode; /* 07777 */
 	uint64_t size;
 	int64_t mtime_ns;
@@ -62,6 +66,7 @@ struct index_meta {
 	uint64_t seen;                /* version whose whole manifest this client knows; 0: none */
 	int64_t settled_ns;           /* plan_settled() */
 	struct path_ident root;       /* the tree it was made of; ino 0: not yet known */
+	uint64_t held, foreign;       /* rows with INDEX_HELD, INDEX_FOREIGN */
 	uint8_t writer[WRITER_BYTES]; /* random, made once */
 };
 
@@ -99,8 +104,8 @@ void index_settle(struct index *ix, int64_t settled_ns);
  * reused. */
 int index_clear(struct index *ix);
 
-/** index_doubt() - each row becomes "the remote may hold something there", workspace id and version are
- * forgotten; in its own transaction. */
+/** index_doubt() - each row becomes "the remote may hold something there" (INDEX_HELD and INDEX_FOREIGN
+ * stay), workspace id and version are forgotten; in its own transaction. */
 int index_doubt(struct index *ix);
 
 /** index_get() - Return: 0, -ENOENT, -SP_EINTEGRITY (checksum: treat as absent). */
@@ -120,6 +125,14 @@ bool index_dir_empty(struct index *ix, uint64_t dir);
  */
 int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_len, char name[256],
 	       struct index_row *ret);
+
+/** index_mount() - the file system that was mounted on a directory (by the id of what is in it).
+ * Return: 0, -ENOENT, -SP_EINTEGRITY. */
+int index_mount(struct index *ix, uint64_t dir, struct path_ident *ret);
+/** index_set_mount() - remember it; NULL: none (in the open transaction, or its own). */
+int index_set_mount(struct index *ix, uint64_t dir, const struct path_ident *ident);
+/** index_mounts() - whether any is remembered. */
+bool index_mounts(struct index *ix);
 
 /** index_new_dir() - a directory id never used before in this index. */
 uint64_t index_new_dir(struct index *ix);
@@ -155,6 +168,10 @@ int index_put(struct index *ix, uint64_t dir, const char *name, size_t len,
 	      const struct index_row *row, const void *list, size_t list_len);
 int index_del(struct index *ix, uint64_t dir, const char *name, size_t len);
 int index_commit(struct index *ix);
+/** index_flag() - set and clear flags of a row, if there is one; its list stays. In the open
+ * transaction. Return: 0, or as index_put(). */
+int index_flag(struct index *ix, uint64_t dir, const char *name, size_t len, uint8_t set,
+	       uint8_t clear);
 void index_abort(struct index *ix);
 
 /** index_count() - rows. */

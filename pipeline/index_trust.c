@@ -150,6 +150,12 @@ static bool check_meta(const MDB_val *key, const MDB_val *val, uint64_t last_pag
 	return val->mv_size == sizeof(struct disk_meta) && index_sealed(key, val);
 }
 
+static bool check_mount(const MDB_val *key, const MDB_val *val, uint64_t last_page)
+{
+	(void)last_page;
+	return val->mv_size == sizeof(struct disk_mount) && index_sealed(key, val);
+}
+
 /* A record of free pages: their count, then their numbers, falling. */
 static bool check_free(const MDB_val *key, const MDB_val *val, uint64_t last_page)
 {
@@ -212,7 +218,7 @@ static bool walk_all(const char *dir)
 	       !mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) &&
 	       walk(txn, 0, info.me_last_pgno, check_free) &&
 	       walk_named(txn, "rows", 0, check_row) && walk_named(txn, "lists", 0, check_list) &&
-	       walk_named(txn, "meta", 0, check_meta);
+	       walk_named(txn, "mounts", 0, check_mount) && walk_named(txn, "meta", 0, check_meta);
 }
 
 /* Only what the walk itself brings about may end it: a Ctrl-C is for the parent, and is no damage. */

@@ -4,7 +4,8 @@
  *
  *   state_dir/writer            32 hex digits: this client's name in commits
  *   state_dir/index/state       "spate-index FORMAT BOOT-ID open|clean STARTS"
- *   state_dir/index/data.mdb    LMDB: rows, lists, meta, places, inodes, moving
+ *   state_dir/index/data.mdb    LMDB: rows, lists, meta, places, inodes, moving,
+ *                               mounts
  *
  * The state file stands outside LMDB because after a power cut LMDB's own pages may be of any age.
  */
@@ -16,8 +17,8 @@
 #include <lmdb.h>
 #include <stdatomic.h>
 
-#define INDEX_DBS 6
-#define INDEX_FORMAT 3u
+#define INDEX_DBS 7
+#define INDEX_FORMAT 4u
 #define INDEX_DIR "index"
 #define INDEX_KEY_MAX (8 + 255)
 #define INDEX_STARTS_MAX 2u
@@ -55,6 +56,12 @@ struct disk_inode {
 	uint32_t sum;
 } __attribute__((packed));
 
+/** struct disk_mount - the value of a directory on which a file system is mounted. */
+struct disk_mount {
+	struct path_ident ident;
+	uint32_t sum;
+} __attribute__((packed));
+
 /** struct disk_meta - the one value of "meta". */
 struct disk_meta {
 	char remote[400];
@@ -63,6 +70,7 @@ struct disk_meta {
 	uint64_t next_dir;
 	uint64_t seen;
 	struct path_ident root;
+	uint64_t held, foreign;
 	int64_t settled_ns;
 	uint32_t sum;
 } __attribute__((packed));
@@ -70,7 +78,7 @@ struct disk_meta {
 /** struct index - see index.h; its insides for index.c and index_place.c. */
 struct index {
 	MDB_env *env;
-	MDB_dbi rows, lists, meta_db, places, inodes, moving;
+	MDB_dbi rows, lists, meta_db, places, inodes, moving, mounts;
 	MDB_txn *read;
 	bool reading; /* @read is live, not reset */
 	MDB_txn *write;

@@ -56,10 +56,11 @@ static void set_unstable(struct plan *ret)
 	ret->row.dev = 0;
 }
 
+/* What only this client knows: the stat, and flags of its own. */
 static bool stat_moved(const struct index_row *a, const struct index_row *b)
 {
-	return a->size != b->size || a->mtime_ns != b->mtime_ns || a->ctime_ns != b->ctime_ns ||
-	       a->ino != b->ino || a->dev != b->dev;
+	return a->flags != b->flags || a->size != b->size || a->mtime_ns != b->mtime_ns ||
+	       a->ctime_ns != b->ctime_ns || a->ino != b->ino || a->dev != b->dev;
 }
 
 /* Of a file that is as it was: the index learns its stat, or that the stat is a proof by now. */
@@ -74,7 +75,8 @@ static enum plan_kind kind_of_same(const struct read_item *item, const struct in
 /* What other clients see of a file or symlink, but for its content. */
 static bool sent_moved(const struct index_row *a, const struct index_row *b)
 {
-	return a->mode != b->mode || a->mtime_ns != b->mtime_ns || a->flags != b->flags;
+	return a->mode != b->mode || a->mtime_ns != b->mtime_ns ||
+	       ((a->flags ^ b->flags) & ENTRY_UNSTABLE);
 }
 
 static void set_change(const struct read_item *item, enum change_op op, struct plan *ret)
@@ -158,7 +160,8 @@ static void plan_same(const struct read_item *item, struct plan *ret)
 	set_row(item, ENTRY_FILE, ret);
 	ret->row.form = known->form;
 	ret->row.size = known->size;
-	ret->row.xxh = known->xxh;
+	/* A manifest names contents by SHA-256 alone. */
+	ret->row.xxh = known->flags & INDEX_FOREIGN ? item->xxh : known->xxh;
 	ret->row.hash = known->hash;
 	ret->row.rev = known->rev;
 	if (item->unstable)
@@ -218,6 +221,8 @@ void plan_item(const struct read_item *item, struct plan *ret)
 bool plan_differs(const struct index_row *row, const struct scan_stat *st)
 {
 	if (row->type != plan_type(st->mode) || row->mode != permissions(st))
+		return true;
+	if (row->flags & (INDEX_HELD | INDEX_FOREIGN))
 		return true;
 	if (row->type == ENTRY_DIR)
 		return false;

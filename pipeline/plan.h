@@ -47,7 +47,7 @@ struct plan {
 void plan_item(const struct read_item *item, struct plan *ret);
 
 /** plan_differs() - the stat-walk's question: does a listed entry differ from its row? Of
- * directories only type and mode count; an unstable file always differs. */
+ * directories only type and mode count; what is unstable, held or foreign always differs. */
 bool plan_differs(const struct index_row *row, const struct scan_stat *st);
 
 /*

@@ -64,7 +64,7 @@ struct read_item {
 	const char *name;              /* NUL-terminated */
 	struct index_row known;        /* valid with @has_known */
 	struct chunk_list *known_list; /* of @known, checked; or NULL; the job's owner frees it */
-	bool quiet; /* it was not written to for a while: merge what is in pieces */
+	bool quiet;      /* it was not written to for a while: merge what is in pieces */
 	int64_t read_ns; /* wall clock before it is read */
 	/* out */
 	enum read_result result;
@@ -81,8 +81,8 @@ struct read_item {
 	char *target;            /* malloc'ed; the job's owner frees it */
 	uint32_t target_len;
 	/* the job's owner's */
-	bool moved;     /* @known is the row of another place: the directory came from there */
-	bool away;      /* the directory that was here is moved by the same commit */
+	bool moved; /* @known is the row of another place: the directory came from there */
+	bool away;  /* the directory that was here is moved by the same commit */
 	void *user;
 };
 

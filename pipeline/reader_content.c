@@ -77,6 +77,14 @@ static int append_list(struct worker *w, struct read_item *it, const void *wire,
 }
 
 /* Takes @list. */
+/* A row that came with a manifest has no XXH3, and no list. */
+static bool same_foreign(const struct read_item *it)
+{
+	return it->has_known && !it->resend && it->known.flags & INDEX_FOREIGN &&
+	       it->known.type == ENTRY_FILE && it->known.form == it->form &&
+	       it->known.size == it->size && sha_same(&it->known.hash, &it->hash);
+}
+
 static int finish_list(struct worker *w, struct read_item *it, struct chunk_list *list)
 {
 	void *wire __cleanup_free = NULL;
@@ -150,7 +158,10 @@ static int finish_blob(struct worker *w, struct read_item *it, const void *data,
 	it->form = CONTENT_BLOB;
 	it->xxh = digest_xxh(data, len);
 	digest_sha(w->digester, data, len, &it->hash);
-	append_content(w, it, data, len, &it->hash);
+	if (same_foreign(it))
+		it->result = READ_SAME;
+	else
+		append_content(w, it, data, len, &it->hash);
 	return 0;
 }
 
@@ -616,6 +627,44 @@ static const struct chunk_list *large_known(const struct read_item *it, struct c
 	return *ret_own;
 }
 
+/*
+ * Of content that is known from a manifest only its list's hash is: before anything is sent ahead the
+ * file is read once to see whether it cuts into the same list.
+ * Return: 1 the same, with a result; 0; -errno.
+ */
+static int read_foreign(struct worker *w, struct read_item *it, int fd)
+{
+	size_t n = LIST_HEAD + (size_t)((it->st.size + CHUNK_BYTES - 1) / CHUNK_BYTES) * LIST_ITEM;
+	void *list __cleanup_free = malloc(n);
+	struct scan_stat after = { 0 };
+	struct sha hash;
+
+	if (!list)
+		return -ENOMEM;
+	memcpy(list, LIST_MAGIC, LIST_HEAD);
+	for (uint64_t at = 0; at < it->st.size; at += CHUNK_BYTES) {
+		uint32_t len = (uint32_t)MIN(it->st.size - at, CHUNK_BYTES);
+		ssize_t got = io_pread_full(fd, w->big, len, (off_t)at);
+
+		if (got < 0)
+			return (int)got;
+		if (got != (ssize_t)len)
+			return 0;
+		digest_sha(w->digester, w->big, len, &hash);
+		list_put_item((char *)list + LIST_HEAD + at / CHUNK_BYTES * LIST_ITEM, &hash, len);
+	}
+	it->form = CONTENT_LIST;
+	it->size = it->st.size;
+	digest_sha(w->digester, list, n, &it->hash);
+	if (!same_foreign(it) || reader_stat_fd(fd, &after) || reader_stat_moved(&it->st, &after))
+		return 0;
+	reader_count(&w->r->stats.files_read, 1);
+	reader_count(&w->r->stats.bytes_read, it->size);
+	it->list = chunk_list_of_wire(list, n);
+	it->result = READ_SAME;
+	return 1;
+}
+
 int reader_take_large(struct worker *w, struct read_item *it, int fd)
 {
 	struct large l = { .w = w, .it = it, .fd = fd };
@@ -628,6 +677,12 @@ int reader_take_large(struct worker *w, struct read_item *it, int fd)
 	if (reader_no_room(w, it)) {
 		it->result = READ_NOROOM;
 		return 0;
+	}
+	if (it->has_known && it->known.flags & INDEX_FOREIGN && it->known.form == CONTENT_LIST &&
+	    it->known.size == it->st.size) {
+		err = read_foreign(w, it, fd);
+		if (err)
+			return err > 0 ? 0 : err;
 	}
 	err = chunk_cut_begin(&l.cut, large_known(it, &own), it->st.size, it->quiet);
 	if (!err)

@@ -61,20 +61,24 @@ static int page_path(struct manifest *m)
 	return err;
 }
 
-/* Fetches the page after @last and reads its head. */
-static int next_page(struct manifest *m, char why[256])
+struct request *manifest_ask(struct manifest *m)
 {
-	uint64_t version;
-	int err = page_path(m);
-
 	wire_done(&m->page);
 	wire_open(&m->page, NULL, 0);
-	if (!err)
-		err = fetch_call(m->pool, &m->rq);
-	if (err) {
-		snprintf(why, 256, "%s", m->rq.error[0] ? m->rq.error : err_str(err));
-		return err;
-	}
+	return page_path(m) ? NULL : &m->rq;
+}
+
+static int page_failed(const struct manifest *m, int err, char why[256])
+{
+	snprintf(why, 256, "%s", m->rq.error[0] ? m->rq.error : err_str(err));
+	return err;
+}
+
+/* Reads the head of the page that came. */
+static int take_page(struct manifest *m, char why[256])
+{
+	uint64_t version;
+
 	wire_open(&m->page, m->rq.reply.data, m->rq.reply.len);
 	if (wire_next(&m->page) != 1 || manifest_head_get(&m->page, &version))
 		return malformed(why, m->page.why ? m->page.why : "no head");
@@ -85,26 +89,50 @@ static int next_page(struct manifest *m, char why[256])
 	return 0;
 }
 
-int manifest_open(struct pool *pool, const char *workspace, uint64_t version, struct manifest **ret,
-		  char why[256])
+int manifest_take(struct manifest *m, char why[256])
+{
+	int err = request_result(&m->rq);
+
+	return err ? page_failed(m, err, why) : take_page(m, why);
+}
+
+/* Fetches the page after @last and reads its head. */
+static int next_page(struct manifest *m, char why[256])
+{
+	struct request *rq = manifest_ask(m);
+	int err = rq ? fetch_call(m->pool, rq) : -ENOMEM;
+
+	return err ? page_failed(m, err, why) : take_page(m, why);
+}
+
+int manifest_new(const char *workspace, uint64_t version, struct manifest **ret)
 {
 	struct manifest *m;
-	int err;
 
-	if (!workspace_name_ok(workspace, strlen(workspace))) {
-		snprintf(why, 256, "not a workspace name");
+	if (!workspace_name_ok(workspace, strlen(workspace)))
 		return -EINVAL;
-	}
 	m = calloc(1, sizeof(*m));
-	if (!m) {
-		snprintf(why, 256, "%s", err_str(-ENOMEM));
+	if (!m)
 		return -ENOMEM;
-	}
-	m->pool = pool;
 	m->version = version;
 	strcpy(m->workspace, workspace);
 	request_init(&m->rq, "GET", &retry_default, PAGE_REPLY_MAX);
 	wire_open(&m->page, NULL, 0);
+	*ret = m;
+	return 0;
+}
+
+int manifest_open(struct pool *pool, const char *workspace, uint64_t version, struct manifest **ret,
+		  char why[256])
+{
+	struct manifest *m;
+	int err = manifest_new(workspace, version, &m);
+
+	if (err) {
+		snprintf(why, 256, "%s", err == -EINVAL ? "not a workspace name" : err_str(err));
+		return err;
+	}
+	m->pool = pool;
 	err = next_page(m, why);
 	if (err) {
 		manifest_close(m);
@@ -147,11 +175,9 @@ static const char *take_place(struct manifest *m, const struct entry *e)
 	return NULL;
 }
 
-/* Return: 1 another page was opened, 0 the end, -errno. */
+/* Return: -EAGAIN when another page follows, 0 the end, -errno. */
 static int end_page(struct manifest *m, bool more, char why[256])
 {
-	int err;
-
 	if (wire_next(&m->page))
 		return malformed(why, "something behind its end");
 	if (!more) {
@@ -160,31 +186,39 @@ static int end_page(struct manifest *m, bool more, char why[256])
 	}
 	if (!m->any)
 		return malformed(why, "an empty page, and more");
-	err = next_page(m, why);
-	return err ? err : 1;
+	return -EAGAIN;
 }
 
-int manifest_next(struct manifest *m, struct entry *ret, char why[256])
+int manifest_here(struct manifest *m, struct entry *ret, char why[256])
 {
 	const char *fault;
 	bool more = false;
 	int got;
 
-	while (!m->ended) {
-		got = wire_next(&m->page);
-		if (got <= 0)
-			return malformed(why, got && m->page.why ? m->page.why : "cut off");
-		got = manifest_entry_get(&m->page, ret, &more);
-		if (got < 0)
-			return malformed(why, m->page.why ? m->page.why : "an entry");
-		if (got) {
-			m->any = true;
-			fault = take_place(m, ret);
-			return fault ? malformed(why, fault) : 1;
-		}
-		got = end_page(m, more, why);
-		if (got <= 0)
-			return got;
+	if (m->ended)
+		return 0;
+	got = wire_next(&m->page);
+	if (got <= 0)
+		return malformed(why, got && m->page.why ? m->page.why : "cut off");
+	got = manifest_entry_get(&m->page, ret, &more);
+	if (got < 0)
+		return malformed(why, m->page.why ? m->page.why : "an entry");
+	if (!got)
+		return end_page(m, more, why);
+	m->any = true;
+	fault = take_place(m, ret);
+	return fault ? malformed(why, fault) : 1;
+}
+
+int manifest_next(struct manifest *m, struct entry *ret, char why[256])
+{
+	int got;
+
+	while ((got = manifest_here(m, ret, why)) == -EAGAIN) {
+		int err = next_page(m, why);
+
+		if (err)
+			return err;
 	}
-	return 0;
+	return got;
 }

@@ -30,4 +30,17 @@ uint64_t manifest_version(const struct manifest *m);
  */
 int manifest_next(struct manifest *m, struct entry *ret, char why[256]);
 
+/* --- for who may not wait: ask, submit the request, take what came, read what is here --- */
+
+/** manifest_new() - a cursor that has asked for nothing yet. Return: 0, -EINVAL for a name that is none,
+ * -ENOMEM. */
+int manifest_new(const char *workspace, uint64_t version, struct manifest **ret);
+/** manifest_ask() - the request of the next page, to be submitted; it stays the cursor's. NULL: no
+ * memory. */
+struct request *manifest_ask(struct manifest *m);
+/** manifest_take() - the request has ended. Return: 0, or as manifest_open(). */
+int manifest_take(struct manifest *m, char why[256]);
+/** manifest_here() - as manifest_next(), but -EAGAIN where the next page has to be asked for. */
+int manifest_here(struct manifest *m, struct entry *ret, char why[256]);
+
 #endif

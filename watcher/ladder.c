@@ -642,6 +642,23 @@ void ladder_rewalk(struct ladder *l, struct dir *d)
 	list_again(l, d, DIR_TO_LIST | DIR_RECURSE);
 }
 
+void ladder_new_root(struct ladder *l, uint64_t now_ns)
+{
+	struct dir *root = tree_root(l->tree);
+
+	listing_cancel(l, root);
+	if (root->wd >= 0) {
+		l->ops->unwatch(l->ctx, root->wd);
+		tree_set_wd(l->tree, root, -1);
+	}
+	limbo_children(l, root, now_ns);
+}
+
+void ladder_look_at_root(struct ladder *l)
+{
+	visit_want_now(l, tree_root(l->tree), 0);
+}
+
 void ladder_look(struct ladder *l, struct dir *d, uint32_t why)
 {
 	if (tree_placed(d))

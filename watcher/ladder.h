@@ -132,6 +132,13 @@ void ladder_relist(struct ladder *l, struct dir *d);
  * and everything below it again. */
 void ladder_rewalk(struct ladder *l, struct dir *d);
 
+/** ladder_new_root() - what is at the root's path is not what was there: its watch and all places below
+ * it are given up. A walk finds what is there now. */
+void ladder_new_root(struct ladder *l, uint64_t now_ns);
+
+/** ladder_look_at_root() - visit the root again: what is mounted there may be another. */
+void ladder_look_at_root(struct ladder *l);
+
 /** ladder_look() - list @d again, not what is below: DIR_POLL, since no event tells about it, or
  * DIR_AUDIT, in case one was missed. What stat shows becomes dirty. @why is in @d->flags until the visit,
  * and in @d->list_flags during the listing. Nothing happens when @d has no place. */

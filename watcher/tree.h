@@ -52,8 +52,8 @@ struct dir {
 	uint64_t id;   /* the index's id of what is in it, wherever it moves; 0 = not asked yet */
 	uint64_t left; /* in limbo: serial of the parent it had last */
 	int wd;        /* -1: not watched */
-	struct list rota;   /* in the line of the watched or of the unwatched; wd < 0: in none */
-	uint32_t round;     /* in which it was last looked at */
+	struct list rota; /* in the line of the watched or of the unwatched; wd < 0: in none */
+	uint32_t round;   /* in which it was last looked at */
 	struct path_ident ident;
 	char *name; /* NUL-terminated; in limbo: the last one it had */
 	uint8_t name_len;

@@ -183,7 +183,7 @@ def a_directory_that_another_writer_removed_comes_back_whole():
         w.flush()
         other = w.pull()
         shutil.rmtree(f"{other}/D")
-        w.run("push", other, "--to", w.url, "--state", f"{other}.state")
+        w.run("push", other, "--to", w.url, "--state", f"{other}.state", "--max-delete", "10")
         with open(f"{w.tree}/D/new", "w") as f:
             f.write("new")
         w.exact("")
@@ -263,7 +263,7 @@ def K1_a_lost_root_deletes_nothing():
         time.sleep(.5)
         done = w.flush(code=8, timeout=1)
         check(not done["durable"], done)
-        check(w.status()["held"] == 1, "held")
+        check(w.status()["held"] > 0, "held")
         out = w.pull()
         check(len(os.listdir(f"{out}/D")) == 5, "something was deleted")
         check(watch.stop() == 8, "exit code")

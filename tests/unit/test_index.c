@@ -791,6 +791,70 @@ IndexTest(nothing_is_known_as_seen_once_the_rows_are_in_doubt)
 	index_close(ix);
 }
 
+IndexTest(K2_rows_that_are_held_or_foreign_are_counted_over_changes_aborts_and_restarts)
+{
+	struct index *ix = opened(true);
+	struct index_row row = row_of(1);
+	void *list;
+	size_t len;
+
+	row.flags = INDEX_FOREIGN;
+	cr_assert_eq(index_begin(ix), 0);
+	cr_assert_eq(index_put(ix, 1, "a", 1, &row, NULL, 0), 0);
+	cr_assert_eq(index_put(ix, 1, "b", 1, &row, NULL, 0), 0);
+	cr_assert_eq(index_put(ix, 1, "b", 1, &row, "list", 4), 0);
+	cr_assert_eq(index_commit(ix), 0);
+	cr_assert_eq(index_meta(ix)->foreign, 2);
+	cr_assert_eq(index_begin(ix), 0);
+	cr_assert_eq(index_flag(ix, 1, "b", 1, INDEX_HELD, INDEX_FOREIGN), 0);
+	cr_assert_eq(index_flag(ix, 1, "none", 4, INDEX_HELD, 0), 0);
+	cr_assert_eq(index_del(ix, 1, "a", 1), 0);
+	cr_assert_eq(index_meta(ix)->foreign, 0);
+	index_abort(ix);
+	cr_assert_eq(index_meta(ix)->foreign, 2);
+	cr_assert_eq(index_begin(ix), 0);
+	cr_assert_eq(index_flag(ix, 1, "b", 1, INDEX_HELD, INDEX_FOREIGN), 0);
+	cr_assert_eq(index_commit(ix), 0);
+	cr_assert_eq(index_list(ix, 1, "b", 1, &list, &len), 0, "the list stays");
+	free(list);
+	index_close(ix);
+	ix = opened(false);
+	cr_assert_eq(index_meta(ix)->foreign, 1);
+	cr_assert_eq(index_meta(ix)->held, 1);
+	cr_assert_eq(index_doubt(ix), 0);
+	cr_assert_eq(index_meta(ix)->held, 1);
+	cr_assert_eq(index_get(ix, 1, "b", 1, &row), 0);
+	cr_assert_eq(row.flags, INDEX_HELD | INDEX_UNCONFIRMED);
+	cr_assert_eq(index_clear(ix), 0);
+	cr_assert_eq(index_meta(ix)->held + index_meta(ix)->foreign, 0);
+	index_close(ix);
+}
+
+IndexTest(W15_mounts_are_remembered_until_they_are_forgotten)
+{
+	const struct path_ident a = { .dev = 1, .ino = 2, .mnt_id = 3 }, b = { .dev = 4, .ino = 5 };
+	struct index *ix = opened(true);
+	struct path_ident got;
+
+	fill(ix, 3);
+	cr_assert_not(index_mounts(ix));
+	cr_assert_eq(index_mount(ix, 7, &got), -ENOENT);
+	cr_assert_eq(index_set_mount(ix, 7, &a), 0);
+	cr_assert_eq(index_set_mount(ix, 7, &b), 0);
+	cr_assert_eq(index_set_mount(ix, 8, NULL), 0);
+	index_close(ix);
+	ix = opened(false);
+	cr_assert(index_mounts(ix));
+	cr_assert_eq(index_mount(ix, 7, &got), 0);
+	cr_assert(path_ident_same(&got, &b));
+	cr_assert_eq(index_set_mount(ix, 7, NULL), 0);
+	cr_assert_not(index_mounts(ix));
+	cr_assert_eq(index_set_mount(ix, 7, &a), 0);
+	cr_assert_eq(index_clear(ix), 0);
+	cr_assert_not(index_mounts(ix));
+	index_close(ix);
+}
+
 IndexTest(S3_until_when_all_was_settled_is_known_after_a_restart)
 {
 	struct index *ix = opened(true);

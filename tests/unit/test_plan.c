@@ -482,4 +482,30 @@ Test(plan, S2_a_racy_row_is_touched_once_when_the_file_is_found_as_it_was)
 	item.known = plan.row;
 	item.read_ns += HOUR;
 	cr_assert_eq(plan_of(item).kind, PLAN_NOTHING);
+Test(plan, K5_what_came_with_a_manifest_or_was_held_is_looked_at_and_then_only_remembered)
+{
+	static const enum read_result results[] = { READ_SAME, READ_DIR, READ_SYMLINK };
+	static const enum entry_type types[] = { ENTRY_FILE, ENTRY_DIR, ENTRY_SYMLINK };
+
+	for (size_t i = 0; i < 6; i++) {
+		struct read_item item = item_of(results[i % 3], types[i % 3]);
+		struct plan plan;
+
+		item.known.flags = i < 3 ? INDEX_FOREIGN : INDEX_HELD;
+		cr_expect(plan_differs(&item.known, &item.st));
+		plan = plan_of(item);
+		cr_expect_eq(plan.kind, PLAN_TOUCH, "%zu: %d", i, plan.kind);
+		cr_expect_eq(plan.row.flags, 0);
+		cr_expect_eq(plan.row.rev, REV);
+	}
+}
+
+Test(plan, K5_a_file_that_came_with_a_manifest_learns_its_xxh3)
+{
+	struct read_item item = item_of(READ_SAME, ENTRY_FILE);
+
+	item.known.flags = INDEX_FOREIGN;
+	item.known.xxh = (struct xxh){ 0 };
+	item.xxh = (struct xxh){ 5, 6 };
+	cr_expect(xxh_same(plan_of(item).row.xxh, item.xxh));
 }

@@ -1040,6 +1040,38 @@ Test(reader, R4_random_edits_leave_the_hub_with_the_bytes_of_the_file, .timeout 
 	}
 }
 
+Test(reader, K5_what_a_manifest_knows_by_its_hash_alone_is_not_sent)
+{
+	for_each_engine(e) {
+		struct rig *g = rig_new(e, NULL);
+		const char *files[] = { "slot", "whole", "large" };
+		size_t sizes[] = { 4096, 100 * KIB, 3 * MIB + 10 };
+
+		add_dir(g, "");
+		for (unsigned i = 0; i < 3; i++) {
+			put_file(g, files[i], sizes[i], i);
+			add(g, 0, files[i]);
+		}
+		go(g);
+		for (unsigned i = 0; i < 3; i++) {
+			remember(&g->items[i]);
+			free(g->items[i].known_list);
+			g->items[i].known_list = NULL;
+			g->items[i].known.flags = INDEX_FOREIGN;
+			g->items[i].known.xxh = (struct xxh){ 0 };
+		}
+		go(g);
+		cr_expect_eq(g->n_sent, 0);
+		cr_expect_eq(g->body.used, 0);
+		for (unsigned i = 0; i < 3; i++)
+			cr_expect_eq(g->items[i].result, READ_SAME, "%s", files[i]);
+		cr_expect_not(xxh_same(g->items[0].xxh, (struct xxh){ 0 }));
+		cr_assert_not_null(g->items[2].list);
+		cr_expect_eq(g->items[2].list->n, 4);
+		rig_free(g, true);
+	}
+}
+
 /* --- errors and directories ------------------------------------------------------------- */
 
 Test(reader, R3_unreadable_is_failed_and_its_neighbours_are_read)
