@@ -482,6 +482,8 @@ Test(plan, S2_a_racy_row_is_touched_once_when_the_file_is_found_as_it_was)
 	item.known = plan.row;
 	item.read_ns += HOUR;
 	cr_assert_eq(plan_of(item).kind, PLAN_NOTHING);
+}
+
 Test(plan, K5_what_came_with_a_manifest_or_was_held_is_looked_at_and_then_only_remembered)
 {
 	static const enum read_result results[] = { READ_SAME, READ_DIR, READ_SYMLINK };
