@@ -337,7 +337,8 @@ static void ack_refused(struct flight *f, const struct sent *sent)
 	struct record *r = item ? item->user : NULL;
 	struct dir *d;
 
-	s->n.conflicts += sent->outcome->code != OUTCOME_NO_PARENT;
+	fprintf(stderr, "DBG refused %s code %d rev %lu type %d del %d dir %lu known %d/%d rev %lu\n", sent->name, sent->outcome->code, sent->outcome->rev, sent->outcome->type, sent->deletion, sent->dir_id, sent->row.type, sent->row.flags, sent->row.rev);
+	s->n.conflicts += sent->outcome->code == OUTCOME_CONFLICT;
 	if (!r)
 		return;
 	ack_note(f, sent);
@@ -371,6 +372,7 @@ static void ack_not_moved(struct sync *s, const struct sent *sent)
 	struct dir *d = tree_by_id(s->tree, sent->row.child);
 	struct dir *from = tree_by_id(s->tree, sent->dir_id);
 
+	fprintf(stderr, "DBG not moved %s -> %.*s code %d rev %lu type %d dir %lu\n", sent->name, sent->to_name_len, sent->to_name, sent->outcome->code, sent->outcome->rev, sent->outcome->type, sent->dir_id);
 	s->n.conflicts += sent->outcome->code == OUTCOME_CONFLICT;
 	if (d)
 		moves_forget(s, d);

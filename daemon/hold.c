@@ -257,6 +257,10 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 	if (verdict == GUARD_SEND)
 		return false;
 	held = verdict == GUARD_HOLD;
+	if (held && s->hold.undecided && !s->hold.twice) {
+		s->hold.seen = true; /* it may have moved: it is counted when that is known */
+		return true;
+	}
 	if (!hold_flag(f, item, held ? INDEX_HELD : INDEX_FOREIGN) && held &&
 	    item->known.type == ENTRY_DIR && below_add(s, item->known.child))
 		f->index_err = -ENOMEM;
@@ -371,9 +375,10 @@ static void hold_decide(struct sync *s)
 	};
 	bool allowed = s->hold.confirmed || guard_allows(&s->conf.max_delete, &found);
 
-	/* What a directory took along to its new place was flagged before it was found there. */
-	if (found.absent && !s->hold.twice) {
+	/* What was moved is known by now, and so is what is gone. */
+	if ((found.absent || s->hold.seen) && !s->hold.twice) {
 		hold_anew(s);
+		s->hold.seen = false;
 		s->hold.twice = true;
 		sync_wait_anew(s);
 		return;

@@ -28,7 +28,8 @@ struct dir;
 
 struct hold {
 	bool undecided;
-	bool twice;      /* the walk before the decision is the second one */
+	bool seen;       /* something known is not there, as far as the first walk can tell */
+	bool twice;      /* the walk under way is the second one: it counts */
 	bool released;   /* what is held may be sent */
 	bool claimed;    /* and what is at the remote only may be deleted */
 	bool confirmed;  /* so may what the walk under way will flag */

@@ -243,6 +243,11 @@ static int reach_one(struct reach *r, struct dir *d)
 	if (len >= 0 && at == d->parent->id && len == d->name_len &&
 	    !memcmp(name, d->name, d->name_len))
 		return 0;
+	if (len >= 0 && row.flags & INDEX_UNCONFIRMED) {
+		/* Whether it is there at all, nobody knows. */
+		moves_forget(r->flight->sync, d);
+		return -EAGAIN;
+	}
 	err = reach_clear(r, d, len >= 0);
 	if (err || len < 0)
 		return err;
