@@ -337,7 +337,6 @@ static void ack_refused(struct flight *f, const struct sent *sent)
 	struct record *r = item ? item->user : NULL;
 	struct dir *d;
 
-	fprintf(stderr, "DBG refused %s code %d rev %lu type %d del %d dir %lu known %d/%d rev %lu\n", sent->name, sent->outcome->code, sent->outcome->rev, sent->outcome->type, sent->deletion, sent->dir_id, sent->row.type, sent->row.flags, sent->row.rev);
 	s->n.conflicts += sent->outcome->code == OUTCOME_CONFLICT;
 	if (!r)
 		return;
@@ -372,7 +371,6 @@ static void ack_not_moved(struct sync *s, const struct sent *sent)
 	struct dir *d = tree_by_id(s->tree, sent->row.child);
 	struct dir *from = tree_by_id(s->tree, sent->dir_id);
 
-	fprintf(stderr, "DBG not moved %s -> %.*s code %d rev %lu type %d dir %lu\n", sent->name, sent->to_name_len, sent->to_name, sent->outcome->code, sent->outcome->rev, sent->outcome->type, sent->dir_id);
 	s->n.conflicts += sent->outcome->code == OUTCOME_CONFLICT;
 	if (d)
 		moves_forget(s, d);
@@ -531,9 +529,14 @@ static void ack_failure(struct flight *f)
 		break;
 	case SP_ETOOBIG:
 	case EPROTO:
-	case SP_EINTEGRITY:
 	case SP_EMALFORMED:
 		ack_bad_request(f);
+		break;
+	case SP_EINTEGRITY: /* that the answer cannot be read says nothing about the request */
+		if (f->request.error_code[0])
+			ack_bad_request(f);
+		else
+			ack_later(f);
 		break;
 	case SP_ENOWORKSPACE:
 		ack_later(f);
