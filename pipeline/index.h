@@ -147,6 +147,22 @@ int index_place(struct index *ix, uint64_t id, uint64_t *ret_parent, char name[2
  * inode number is used again when its directory is gone. */
 uint64_t index_inode(struct index *ix, uint64_t dev, uint64_t ino);
 
+/** struct index_name - one of the names of an inode. */
+struct index_name {
+	uint64_t dir; /* the id of its directory */
+	uint8_t len;
+	char name[256];
+	struct index_row row;
+};
+
+/**
+ * index_next_name() - the next name that was last read as this inode: a file's or a symlink's.
+ * @at: all zero for the first one; else the one before
+ *
+ * Return: 0, or -ENOENT when there is none (any more), also for @ino 0.
+ */
+int index_next_name(struct index *ix, uint64_t dev, uint64_t ino, struct index_name *at);
+
 /**
  * index_moving() - @id is about to be moved to @name in @parent: until index_moved() the remote may
  * have it at either place. In the open transaction.
