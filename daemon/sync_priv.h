@@ -46,6 +46,7 @@
 #define SYNC_SETTLE_NS (1000 * 1000000ull) /* look for rest this often */
 #define SYNC_FLIGHTS 2                     /* one is read while the other is committed */
 #define SYNC_CHUNKS 4                      /* chunks of large files on their way */
+#define SYNC_TELL_NS (5 * 1000000000ull)   /* of overflows the log says no more than this often */
 #define SYNC_COOKIES 64
 #define SYNC_LOOK_NS (1 * 1000000ull) /* events wait unseen: look again before a cycle closes */
 #define SYNC_LAST_EVENTS 4096 /* directories whose last event is remembered; some share a slot */
@@ -215,6 +216,7 @@ struct sync {
 	bool marks_pending;   /* those that were taken are not durable yet … */
 	unsigned marks_epoch; /* … before this is passed */
 	uint64_t overflows;   /* after which lost cookies were made again */
+	uint64_t overflow_told_ns;
 	uint64_t version;
 	bool walked;            /* the first walk has ended */
 	bool held;              /* the root was lost */
