@@ -9,6 +9,7 @@
  *   expand.c   … → changes → request
  *   moves.c    … with the moves that their paths need
  *   ack.c      … → acknowledgement → index
+ *   links.c    … → the other names of what was read → dirty set
  *   adopt.c    a client without state learns what the remote holds
  *   hold.c     deletions that wait, the root that may be lost
  *   poll.c     … what no event tells: the unwatched part, and the audit of the rest
@@ -166,8 +167,8 @@ struct sync {
 	struct ladder *ladder;
 	struct scan *scan;
 	struct rules rules; /* what is not kept */
-	int next_wd;   /* next stand-in */
-	int parent_fd; /* of the visit under way, with what it was opened for; -1: none */
+	int next_wd;        /* next stand-in */
+	int parent_fd;      /* of the visit under way, with what it was opened for; -1: none */
 	uint64_t parent_serial;
 	struct path_ident parent_ident;
 	struct poll poll;
@@ -323,6 +324,18 @@ struct reach *moves_reach_new(void);
 void ack_flight(struct flight *f);
 /** ack_no_index() - the index cannot be written: everything goes back, to be tried again. */
 void ack_no_index(struct flight *f);
+
+/* links.c: other names of the same inode */
+#define LINKS_MAX 16384u /* looked at for one flight; past that the whole tree is */
+/** links_await() - whether @item's record is not done before links_flight(). */
+bool links_await(const struct read_item *item);
+/** links_flight() - the index knows what this flight has read: other names of these inodes that it has
+ * something else of become dirty, in the oldest epoch. */
+void links_flight(struct flight *f);
+/** links_unnamed() - @item is not there, and unknown. Events of what was made without a name (O_TMPFILE) go
+ * on saying "#" and the inode's number when it has one: the names of that inode become dirty, or, when
+ * none is known, its directory is listed. */
+void links_unnamed(struct flight *f, const struct read_item *item, struct dir *d);
 
 /* poll.c */
 void poll_init(struct sync *s);

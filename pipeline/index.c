@@ -200,6 +200,7 @@ static void row_put(const struct index_row *row, const MDB_val *key, struct disk
 		.hash = row->hash,
 		.child = row->child,
 		.read_ns = row->read_ns,
+		.linked = row->linked,
 	};
 	ret->sum = index_sum(key, ret, offsetof(struct disk_row, sum));
 }
@@ -226,6 +227,7 @@ static int row_get(const MDB_val *key, const MDB_val *val, struct index_row *ret
 		.hash = disk.hash,
 		.child = disk.child,
 		.read_ns = disk.read_ns,
+		.linked = disk.linked,
 	};
 	return 0;
 }

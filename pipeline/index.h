@@ -44,6 +44,7 @@ struct index_row {
 	struct sha hash; /* files */
 	uint64_t child;  /* directories: the id of what is in it */
 	int64_t read_ns; /* wall clock when its reading began; 0: unknown */
+	bool linked;     /* files and symlinks: read when the inode had another name, too */
 };
 
 /** index_row_same() - whether two rows say the same; when they were read does not count. */
@@ -52,8 +53,8 @@ static inline bool index_row_same(const struct index_row *a, const struct index_
 	return a->type == b->type && a->form == b->form && a->flags == b->flags &&
 	       a->mode == b->mode && a->size == b->size && a->mtime_ns == b->mtime_ns &&
 	       a->ctime_ns == b->ctime_ns && a->ino == b->ino && a->dev == b->dev &&
-	       a->rev == b->rev && a->child == b->child && xxh_same(a->xxh, b->xxh) &&
-	       sha_same(&a->hash, &b->hash);
+	       a->rev == b->rev && a->child == b->child && a->linked == b->linked &&
+	       xxh_same(a->xxh, b->xxh) && sha_same(&a->hash, &b->hash);
 }
 
 struct index;

@@ -31,7 +31,7 @@ struct index_key {
 
 /** struct disk_row - the value of a row. Native byte order: the file never leaves the machine. */
 struct disk_row {
-	uint8_t type, form, flags, zero;
+	uint8_t type, form, flags, linked;
 	uint32_t mode;
 	uint64_t size;
 	int64_t mtime_ns, ctime_ns;

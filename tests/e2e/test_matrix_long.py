@@ -51,8 +51,6 @@ def sequence(number, kind):
     """A sequence is its number: what is done, in which order, where, and when it is compared."""
     r = random.Random(number)
     names = [n for n in MUTATIONS if n not in LEFT_OUT and UNSEEN.get(n, ("-",))[0] not in ("", kind)]
-    if "many_hard_links" in UNSEEN:
-        names = [n for n in names if "hard_link" not in n]
     done, running, again = [], {}, f"repeat with --fs {kind} --seed {number}"
     with Bench(kind, [str(i) for i in range(PLACES)]) as bench:
         with World(io=r.choice(["uring", "threads"]), tree=bench.tree) as w:

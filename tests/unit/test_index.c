@@ -72,6 +72,7 @@ static struct index_row row_of(uint64_t n)
 		.xxh = { n + 5, n + 6 },
 		.child = n + 7,
 		.read_ns = (int64_t)n + 8,
+		.linked = n & 2,
 	};
 
 	memset(&row.hash, (int)n, sizeof(row.hash));
@@ -84,7 +85,7 @@ static bool row_same(const struct index_row *a, const struct index_row *b)
 	       a->mode == b->mode && a->size == b->size && a->mtime_ns == b->mtime_ns &&
 	       a->ctime_ns == b->ctime_ns && a->ino == b->ino && a->dev == b->dev &&
 	       a->rev == b->rev && xxh_same(a->xxh, b->xxh) && sha_same(&a->hash, &b->hash) &&
-	       a->child == b->child && a->read_ns == b->read_ns;
+	       a->child == b->child && a->read_ns == b->read_ns && a->linked == b->linked;
 }
 
 static int put(struct index *ix, uint64_t d, const char *name, uint64_t n)
