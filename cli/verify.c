@@ -13,31 +13,40 @@
 static void print_json(const struct verify_result *r)
 {
 	/* clang-format off */
-	cli_print(json_pack("{s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:O}", "version", (json_int_t)r->version,
+	cli_print(json_pack("{s:I,s:b,s:I,s:I,s:I,s:I,s:I,s:O,s:I,s:O}", "version", (json_int_t)r->version,
 			    "equal", !r->n_differ, "files", (json_int_t)r->files,
 			    "dirs", (json_int_t)r->dirs, "symlinks", (json_int_t)r->symlinks,
 			    "bytes", (json_int_t)r->bytes,
-			    "n_differences", (json_int_t)r->n_differ, "differences", r->differ));
+			    "n_differences", (json_int_t)r->n_differ, "differences", r->differ,
+			    "n_skipped", (json_int_t)r->n_skip, "skipped", r->skip));
 	/* clang-format on */
 }
 
-static void print_text(const struct verify_result *r, const char *dir)
+/* @what: of all of them, or NULL: each has its own. */
+static void print_paths(const json_t *list, uint64_t n, const char *what)
 {
 	const json_t *d;
 	size_t i;
 
-	json_array_foreach(r->differ, i, d) {
+	json_array_foreach(list, i, d) {
 		const char *reason = json_string_value(json_object_get(d, "reason"));
 		char *path = json_dumps(json_object_get(d, "path"), JSON_ENCODE_ANY);
 
 		if (i < SHOWN_DIFFER)
-			printf("%-8s %s%s%s\n", json_string_value(json_object_get(d, "what")),
+			printf("%-8s %s%s%s\n",
+			       what ? what : json_string_value(json_object_get(d, "what")),
 			       path ? path : "?", reason ? ": " : "", reason ? reason : "");
 		free(path);
 	}
-	if (r->n_differ > SHOWN_DIFFER)
+	if (n > SHOWN_DIFFER)
 		printf("and %llu more; --json lists them\n",
-		       (unsigned long long)(r->n_differ - SHOWN_DIFFER));
+		       (unsigned long long)(n - SHOWN_DIFFER));
+}
+
+static void print_text(const struct verify_result *r, const char *dir)
+{
+	print_paths(r->differ, r->n_differ, NULL);
+	print_paths(r->skip, r->n_skip, "skipped");
 	printf("%s %s version %llu: %llu files, %llu directories, %llu symlinks, %llu bytes; "
 	       "%llu differences\n",
 	       dir, r->n_differ ? "differs from" : "is exactly", (unsigned long long)r->version,
@@ -73,6 +82,7 @@ static int run(const struct ws_url *url, const char *dir, uint64_t version,
 	else
 		print_text(&r, dir);
 	json_decref(r.differ);
+	json_decref(r.skip);
 	return cli_exit(err);
 }
 

@@ -410,6 +410,7 @@ static void ack_success(struct flight *f)
 		ack_no_index(f);
 		return;
 	}
+	links_flight(f);
 	/* A barrier that waits for these records waits for what they lead to. */
 	s->hold_oldest = true;
 	for (size_t i = 0; i < f->n_sent; i++) {

@@ -476,6 +476,8 @@ static void expand_item(struct flight *f, struct read_item *item)
 		break;
 	case PLAN_NOTHING:
 		s->totals.existing += item->result == READ_SAME || item->result == READ_SYMLINK;
+		if (item->result == READ_GONE)
+			links_unnamed(f, item, d);
 		break;
 	case PLAN_PUT:
 	case PLAN_REPLACE:
@@ -490,7 +492,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 		return;
 	}
 	/* A move that stands for it is not acknowledged yet. */
-	if (!item->moved && !item->away)
+	if (!item->moved && !item->away && !links_await(item))
 		flight_item_done(f, item);
 }
 
@@ -549,6 +551,7 @@ void expand_flight(struct flight *f)
 	} else if (f->n_sent) {
 		flight_send(f);
 	} else {
+		links_flight(f);
 		flight_end(f);
 	}
 	if (chunk_err)

@@ -33,13 +33,13 @@ static void sync_remote_state(struct sync *s);
 static void sync_milestones(struct sync *s);
 static void sync_urgency(struct sync *s);
 static void sync_timers(struct sync *s);
-static void sync_remake_cookies(struct sync *s);
+static void sync_overflowed(struct sync *s);
 
 int sync_step(struct sync *s, int timeout_ms)
 {
 	sync_wait(s, timeout_ms);
 	intake_events(s); /* ring → ladder → dirty paths, directories to visit */
-	sync_remake_cookies(s);
+	sync_overflowed(s);
 	marked_progress(s);   /* what others say they changed → dirty paths */
 	intake_pages(s);      /* listings → ladder → dirty paths, directories to visit */
 	flight_progress(s);   /* acknowledged → index; read → plan → request */
@@ -434,14 +434,20 @@ int sync_barrier(struct sync *s, uint64_t *ret_number)
 	return 0;
 }
 
-/* An overflow may have swallowed cookies that were on their way. */
-static void sync_remake_cookies(struct sync *s)
+/* It may have swallowed cookies that were on their way. */
+static void sync_overflowed(struct sync *s)
 {
-	uint64_t overflows = ladder_stats(s->ladder)->overflows;
+	uint64_t overflows = ladder_stats(s->ladder)->overflows, now;
 
 	if (s->overflows == overflows)
 		return;
 	s->overflows = overflows;
+	now = clock_ns();
+	if (!s->overflow_told_ns || now - s->overflow_told_ns >= SYNC_TELL_NS) {
+		log_warn("watcher", "events overflowed: the tree is compared by stat (%llu so far)",
+			 (unsigned long long)overflows);
+		s->overflow_told_ns = now;
+	}
 	for (size_t i = 0; i < SYNC_COOKIES; i++)
 		if (s->cookies[i].number && !s->cookies[i].seen)
 			cookie_make(s, &s->cookies[i]);

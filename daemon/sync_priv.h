@@ -9,6 +9,7 @@
  *   expand.c   … → changes → request
  *   moves.c    … with the moves that their paths need
  *   ack.c      … → acknowledgement → index
+ *   links.c    … → the other names of what was read → dirty set
  *   adopt.c    a client without state learns what the remote holds
  *   hold.c     deletions that wait, the root that may be lost
  *   poll.c     … what no event tells: the unwatched part, and the audit of the rest
@@ -46,6 +47,7 @@
 #define SYNC_SETTLE_NS (1000 * 1000000ull) /* look for rest this often */
 #define SYNC_FLIGHTS 2                     /* one is read while the other is committed */
 #define SYNC_CHUNKS 4                      /* chunks of large files on their way */
+#define SYNC_TELL_NS (5 * 1000000000ull)   /* of overflows the log says no more than this often */
 #define SYNC_COOKIES 64
 #define SYNC_LOOK_NS (1 * 1000000ull) /* events wait unseen: look again before a cycle closes */
 #define SYNC_LAST_EVENTS 4096 /* directories whose last event is remembered; some share a slot */
@@ -215,6 +217,7 @@ struct sync {
 	bool marks_pending;   /* those that were taken are not durable yet … */
 	unsigned marks_epoch; /* … before this is passed */
 	uint64_t overflows;   /* after which lost cookies were made again */
+	uint64_t overflow_told_ns;
 	uint64_t version;
 	bool walked;            /* the first walk has ended */
 	bool held;              /* the root was lost */
@@ -321,6 +324,18 @@ struct reach *moves_reach_new(void);
 void ack_flight(struct flight *f);
 /** ack_no_index() - the index cannot be written: everything goes back, to be tried again. */
 void ack_no_index(struct flight *f);
+
+/* links.c: other names of the same inode */
+#define LINKS_MAX 16384u /* looked at for one flight; past that the whole tree is */
+/** links_await() - whether @item's record is not done before links_flight(). */
+bool links_await(const struct read_item *item);
+/** links_flight() - the index knows what this flight has read: other names of these inodes that it has
+ * something else of become dirty, in the oldest epoch. */
+void links_flight(struct flight *f);
+/** links_unnamed() - @item is not there, and unknown. Events of what was made without a name (O_TMPFILE) go
+ * on saying "#" and the inode's number when it has one: the names of that inode become dirty, or, when
+ * none is known, its directory is listed. */
+void links_unnamed(struct flight *f, const struct read_item *item, struct dir *d);
 
 /* poll.c */
 void poll_init(struct sync *s);

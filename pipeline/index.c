@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * index.c - what the remote is known to hold: rows. Where directories are: index_place.c.
+ * index.c - what the remote is known to hold: rows. Where directories are: index_place.c; which names are
+ * one inode: index_names.c.
  *
  * One writer, no other process: LMDB runs without its lock file. A read transaction is kept from
  * read to read and ends where a write transaction begins, so neither is ever open beside the
@@ -199,6 +200,7 @@ static void row_put(const struct index_row *row, const MDB_val *key, struct disk
 		.hash = row->hash,
 		.child = row->child,
 		.read_ns = row->read_ns,
+		.linked = row->linked,
 	};
 	ret->sum = index_sum(key, ret, offsetof(struct disk_row, sum));
 }
@@ -225,6 +227,7 @@ static int row_get(const MDB_val *key, const MDB_val *val, struct index_row *ret
 		.hash = disk.hash,
 		.child = disk.child,
 		.read_ns = disk.read_ns,
+		.linked = disk.linked,
 	};
 	return 0;
 }
@@ -235,6 +238,14 @@ int index_lookup(struct index *ix, MDB_dbi dbi, MDB_val *key, MDB_val *val)
 	int rc = reading(ix, &txn);
 
 	return to_errno(ix, rc ? rc : mdb_get(txn, dbi, key, val));
+}
+
+int index_cursor(struct index *ix, MDB_dbi dbi, MDB_cursor **ret)
+{
+	MDB_txn *txn;
+	int rc = reading(ix, &txn);
+
+	return rc ? rc : mdb_cursor_open(txn, dbi, ret);
 }
 
 int index_get(struct index *ix, uint64_t dir, const char *name, size_t len, struct index_row *ret)
@@ -296,7 +307,6 @@ int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_l
 {
 	struct index_key k;
 	MDB_cursor *cur;
-	MDB_txn *txn;
 	MDB_val key;
 	int rc;
 
@@ -307,9 +317,7 @@ int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_l
 		memcpy(k.b + 8, after, after_len);
 	k.b[8 + after_len] = 0;
 	key.mv_size = 8 + after_len + 1;
-	rc = reading(ix, &txn);
-	if (!rc)
-		rc = mdb_cursor_open(txn, ix->rows, &cur);
+	rc = index_cursor(ix, ix->rows, &cur);
 	if (rc)
 		return rc == MDB_NOTFOUND ? -EIO : to_errno(ix, rc);
 	rc = next_row(cur, &key, k.b, ret);
@@ -348,19 +356,28 @@ static int put_list(struct index *ix, MDB_val *key, const void *list, size_t len
 	return 0;
 }
 
-/* What stood at @key was a directory: the next row is another one, or none. */
+/* What stood at @key makes room for @next; NULL: for nothing. */
 static int leave_place(struct index *ix, MDB_val *key, uint64_t dir, const char *name, size_t len,
-		       uint64_t stays)
+		       const struct index_row *next)
 {
 	struct index_row old;
+	bool stays;
 	MDB_val val;
 	int rc = mdb_get(ix->write, ix->rows, key, &val);
 
 	if (rc)
 		return rc == MDB_NOTFOUND ? 0 : rc;
-	if (row_get(key, &val, &old) || old.type != ENTRY_DIR)
+	if (row_get(key, &val, &old))
 		return 0;
-	return old.child == stays ? 0 : index_place_del(ix, dir, name, len, &old);
+	if (old.type == ENTRY_DIR)
+		stays = next && next->type == ENTRY_DIR && next->child == old.child;
+	else
+		stays = next && next->type != ENTRY_DIR && next->ino == old.ino &&
+			next->dev == old.dev;
+	if (stays)
+		return 0;
+	return old.type == ENTRY_DIR ? index_place_del(ix, dir, name, len, &old) :
+				       index_name_del(ix, dir, name, len, &old);
 }
 
 static void count_flags(struct index *ix, uint8_t flags, int n)
@@ -397,12 +414,14 @@ int index_put(struct index *ix, uint64_t dir, const char *name, size_t len,
 	if (!ix->write || index_key_make(dir, name, len, &k, &key))
 		return -EINVAL;
 	row_put(row, &key, &disk);
-	rc = leave_place(ix, &key, dir, name, len, row->type == ENTRY_DIR ? row->child : 0);
+	rc = leave_place(ix, &key, dir, name, len, row);
 	recount(ix, &key, row->flags);
 	if (!rc)
 		rc = mdb_put(ix->write, ix->rows, &key, &val, 0);
 	if (!rc && row->type == ENTRY_DIR)
 		rc = index_place_put(ix, dir, name, len, row);
+	if (!rc)
+		rc = index_name_put(ix, dir, name, len, row);
 	if (!rc)
 		rc = put_list(ix, &key, list, list_len);
 	return rc ? index_failed(ix, rc) : 0;
@@ -416,7 +435,7 @@ int index_del(struct index *ix, uint64_t dir, const char *name, size_t len)
 
 	if (!ix->write || index_key_make(dir, name, len, &k, &key))
 		return -EINVAL;
-	rc = leave_place(ix, &key, dir, name, len, 0);
+	rc = leave_place(ix, &key, dir, name, len, NULL);
 	recount(ix, &key, 0);
 	if (!rc)
 		rc = mdb_del(ix->write, ix->rows, &key, NULL);
@@ -503,10 +522,10 @@ int index_clear(struct index *ix)
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < 6 && !rc; i++)
+	for (size_t i = 0; i < 7 && !rc; i++)
 		rc = mdb_drop(ix->write,
 			      (MDB_dbi[]){ ix->rows, ix->lists, ix->places, ix->inodes, ix->moving,
-					   ix->mounts }[i],
+					   ix->mounts, ix->names }[i],
 			      0);
 	if (rc)
 		return index_failed(ix, rc);
@@ -557,6 +576,8 @@ int index_doubt(struct index *ix)
 	rc = doubt_rows(ix);
 	if (!rc)
 		rc = mdb_drop(ix->write, ix->lists, 0);
+	if (!rc)
+		rc = mdb_drop(ix->write, ix->names, 0);
 	if (rc)
 		return index_failed(ix, rc);
 	ix->meta.seen = 0;
@@ -681,7 +702,7 @@ static int load(struct index *ix)
 	} dbs[] = {
 		{ "rows", &ix->rows },     { "lists", &ix->lists },   { "meta", &ix->meta_db },
 		{ "places", &ix->places }, { "inodes", &ix->inodes }, { "moving", &ix->moving },
-		{ "mounts", &ix->mounts },
+		{ "mounts", &ix->mounts }, { "names", &ix->names },
 	};
 	int err = index_begin(ix), rc = 0;
 

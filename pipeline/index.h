@@ -44,6 +44,7 @@ struct index_row {
 	struct sha hash; /* files */
 	uint64_t child;  /* directories: the id of what is in it */
 	int64_t read_ns; /* wall clock when its reading began; 0: unknown */
+	bool linked;     /* files and symlinks: read when the inode had another name, too */
 };
 
 /** index_row_same() - whether two rows say the same; when they were read does not count. */
@@ -52,8 +53,8 @@ static inline bool index_row_same(const struct index_row *a, const struct index_
 	return a->type == b->type && a->form == b->form && a->flags == b->flags &&
 	       a->mode == b->mode && a->size == b->size && a->mtime_ns == b->mtime_ns &&
 	       a->ctime_ns == b->ctime_ns && a->ino == b->ino && a->dev == b->dev &&
-	       a->rev == b->rev && a->child == b->child && xxh_same(a->xxh, b->xxh) &&
-	       sha_same(&a->hash, &b->hash);
+	       a->rev == b->rev && a->child == b->child && a->linked == b->linked &&
+	       xxh_same(a->xxh, b->xxh) && sha_same(&a->hash, &b->hash);
 }
 
 struct index;
@@ -146,6 +147,22 @@ int index_place(struct index *ix, uint64_t id, uint64_t *ret_parent, char name[2
 /** index_inode() - the id of a directory that was last seen as this inode, 0 for none. A hint: an
  * inode number is used again when its directory is gone. */
 uint64_t index_inode(struct index *ix, uint64_t dev, uint64_t ino);
+
+/** struct index_name - one of the names of an inode. */
+struct index_name {
+	uint64_t dir; /* the id of its directory */
+	uint8_t len;
+	char name[256];
+	struct index_row row;
+};
+
+/**
+ * index_next_name() - the next name that was last read as this inode: a file's or a symlink's.
+ * @at: all zero for the first one; else the one before
+ *
+ * Return: 0, or -ENOENT when there is none (any more), also for @ino 0.
+ */
+int index_next_name(struct index *ix, uint64_t dev, uint64_t ino, struct index_name *at);
 
 /**
  * index_moving() - @id is about to be moved to @name in @parent: until index_moved() the remote may

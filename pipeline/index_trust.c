@@ -144,6 +144,13 @@ static bool check_list(const MDB_val *key, const MDB_val *val, uint64_t last_pag
 	return key->mv_size > 8 && key->mv_size <= INDEX_KEY_MAX && index_sealed(key, val);
 }
 
+static bool check_name(const MDB_val *key, const MDB_val *val, uint64_t last_page)
+{
+	(void)last_page;
+	return key->mv_size > NAME_KEY_HEAD && key->mv_size < sizeof(struct name_key) &&
+	       !val->mv_size;
+}
+
 static bool check_meta(const MDB_val *key, const MDB_val *val, uint64_t last_page)
 {
 	(void)last_page;
@@ -178,7 +185,7 @@ static bool check_free(const MDB_val *key, const MDB_val *val, uint64_t last_pag
 
 static bool walk(MDB_txn *txn, MDB_dbi dbi, uint64_t last_page, check_fn *check)
 {
-	_Alignas(8) unsigned char before[INDEX_KEY_MAX];
+	_Alignas(8) unsigned char before[sizeof(struct name_key)];
 	size_t before_len = 0;
 	uint64_t n = 0;
 	MDB_cursor *cur;
@@ -218,7 +225,8 @@ static bool walk_all(const char *dir)
 	       !mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) &&
 	       walk(txn, 0, info.me_last_pgno, check_free) &&
 	       walk_named(txn, "rows", 0, check_row) && walk_named(txn, "lists", 0, check_list) &&
-	       walk_named(txn, "mounts", 0, check_mount) && walk_named(txn, "meta", 0, check_meta);
+	       walk_named(txn, "mounts", 0, check_mount) &&
+	       walk_named(txn, "names", 0, check_name) && walk_named(txn, "meta", 0, check_meta);
 }
 
 /* Only what the walk itself brings about may end it: a Ctrl-C is for the parent, and is no damage. */

@@ -5,7 +5,7 @@
  *   state_dir/writer            32 hex digits: this client's name in commits
  *   state_dir/index/state       "spate-index FORMAT BOOT-ID open|clean STARTS"
  *   state_dir/index/data.mdb    LMDB: rows, lists, meta, places, inodes, moving,
- *                               mounts
+ *                               mounts, names
  *
  * The state file stands outside LMDB because after a power cut LMDB's own pages may be of any age.
  */
@@ -17,8 +17,8 @@
 #include <lmdb.h>
 #include <stdatomic.h>
 
-#define INDEX_DBS 7
-#define INDEX_FORMAT 4u
+#define INDEX_DBS 8
+#define INDEX_FORMAT 5u
 #define INDEX_DIR "index"
 #define INDEX_KEY_MAX (8 + 255)
 #define INDEX_STARTS_MAX 2u
@@ -31,7 +31,7 @@ struct index_key {
 
 /** struct disk_row - the value of a row. Native byte order: the file never leaves the machine. */
 struct disk_row {
-	uint8_t type, form, flags, zero;
+	uint8_t type, form, flags, linked;
 	uint32_t mode;
 	uint64_t size;
 	int64_t mtime_ns, ctime_ns;
@@ -62,6 +62,13 @@ struct disk_mount {
 	uint32_t sum;
 } __attribute__((packed));
 
+/** struct name_key - the key in "names", big-endian; there is no value. */
+struct name_key {
+	uint64_t dev, ino, dir;
+	char name[256]; /* as many bytes as it has */
+} __attribute__((packed));
+#define NAME_KEY_HEAD offsetof(struct name_key, name)
+
 /** struct disk_meta - the one value of "meta". */
 struct disk_meta {
 	char remote[400];
@@ -75,10 +82,10 @@ struct disk_meta {
 	uint32_t sum;
 } __attribute__((packed));
 
-/** struct index - see index.h; its insides for index.c and index_place.c. */
+/** struct index - see index.h; its insides for index.c, index_place.c and index_names.c. */
 struct index {
 	MDB_env *env;
-	MDB_dbi rows, lists, meta_db, places, inodes, moving, mounts;
+	MDB_dbi rows, lists, meta_db, places, inodes, moving, mounts, names;
 	MDB_txn *read;
 	bool reading; /* @read is live, not reset */
 	MDB_txn *write;
@@ -96,6 +103,8 @@ struct index {
 int index_failed(struct index *ix, int rc);
 /** index_lookup() - what @key has in @dbi, until the next call. Return: 0, -ENOENT, -errno. */
 int index_lookup(struct index *ix, MDB_dbi dbi, MDB_val *key, MDB_val *ret);
+/** index_cursor() - over @dbi, for reading; to be closed before the next call. Return: an LMDB code. */
+int index_cursor(struct index *ix, MDB_dbi dbi, MDB_cursor **ret);
 /** index_key_make() - Return: 0, -EINVAL for what is not a name. */
 int index_key_make(uint64_t dir, const char *name, size_t len, struct index_key *key, MDB_val *ret);
 
@@ -109,6 +118,15 @@ int index_place_del(struct index *ix, uint64_t parent, const char *name, size_t 
 		    const struct index_row *row);
 /** index_moves_settle() - at start: moves whose answer was never seen. Return: 0 or -errno. */
 int index_moves_settle(struct index *ix);
+
+/* index_names.c: kept beside the rows of everything else. */
+
+/** index_name_put() - @row stands at this place now. Return: an LMDB code. */
+int index_name_put(struct index *ix, uint64_t dir, const char *name, size_t len,
+		   const struct index_row *row);
+/** index_name_del() - @row left this place. Return: an LMDB code. */
+int index_name_del(struct index *ix, uint64_t dir, const char *name, size_t len,
+		   const struct index_row *row);
 
 /** index_sum() - the checksum of a value without its last 4 bytes, bound to its key. */
 uint32_t index_sum(const MDB_val *key, const void *data, size_t n);

@@ -44,6 +44,7 @@ static void set_row(const struct read_item *item, enum entry_type type, struct p
 		.ino = item->st.ino,
 		.dev = item->st.dev,
 		.read_ns = item->read_ns,
+		.linked = type != ENTRY_DIR && item->st.nlink > 1,
 	};
 }
 
@@ -60,7 +61,8 @@ static void set_unstable(struct plan *ret)
 static bool stat_moved(const struct index_row *a, const struct index_row *b)
 {
 	return a->flags != b->flags || a->size != b->size || a->mtime_ns != b->mtime_ns ||
-	       a->ctime_ns != b->ctime_ns || a->ino != b->ino || a->dev != b->dev;
+	       a->ctime_ns != b->ctime_ns || a->ino != b->ino || a->dev != b->dev ||
+	       a->linked != b->linked;
 }
 
 /* Of a file that is as it was: the index learns its stat, or that the stat is a proof by now. */

@@ -55,7 +55,9 @@ struct verify_result {
 	uint64_t version;
 	uint64_t files, dirs, symlinks, bytes; /* compared */
 	uint64_t n_differ;
-	json_t *differ; /* [{"path","what"}]: at most VERIFY_LIST_MAX, a new reference; or NULL */
+	json_t *differ;  /* [{"path","what"}]: at most VERIFY_LIST_MAX, a new reference; or NULL */
+	uint64_t n_skip; /* special files, which are never kept */
+	json_t *skip;    /* [{"path","reason"}], as @differ */
 	char closest[256]; /* as above */
 	char why[256];
 };
@@ -74,6 +76,7 @@ struct verify_rules {
 /** verify_run() - compare paths, types, bytes, modes, link targets, mtimes (not of directories).
  * @what is missing, extra, type, mode, mtime, content, target, ignored (the version holds what is not
  * kept); what cannot be read has a "reason".
+ * Special files that the version has nothing of are no difference.
  * @rules: local paths they ignore are not extra. NULL: there are none
  * Return: 0 equal, -SP_EDIFFERS, or an error. */
 int verify_run(struct pool *pool, const char *workspace, const char *dir, uint64_t version,

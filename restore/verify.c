@@ -54,6 +54,31 @@ static void differ(struct verify *v, const char *path, size_t len, const char *w
 	json_array_append_new(v->ret->differ, d);
 }
 
+static void skip(struct verify *v, const char *path, size_t len, const char *reason)
+{
+	if (v->ret->n_skip++ < VERIFY_LIST_MAX)
+		json_array_append_new(v->ret->skip,
+				      json_pack("{s:o, s:s}", "path", json_path(path, len),
+						"reason", reason));
+}
+
+/* Return: what is never kept, or NULL. */
+static const char *special(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+	case S_IFDIR:
+	case S_IFLNK:
+		return NULL;
+	case S_IFIFO:
+		return "a FIFO";
+	case S_IFSOCK:
+		return "a socket";
+	default:
+		return "a device";
+	}
+}
+
 /* --- levels -------------------------------------------------------------------------------- */
 
 static struct vlevel *top(struct verify *v)
@@ -113,16 +138,21 @@ static void extra(struct verify *v, const char *name)
 	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
 	size_t len = top(v)->len;
 	int n = snprintf(path, sizeof(path), "%.*s%s%s", (int)len, v->path, len ? "/" : "", name);
+	const char *reason = NULL;
 	struct stat st;
 
-	if (v->rules && dir_fd(v) >= 0) {
-		bool is_dir = !fstatat(v->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) &&
-			      S_ISDIR(st.st_mode);
+	if (dir_fd(v) >= 0) {
+		bool known = !fstatat(v->dirfd, name, &st, AT_SYMLINK_NOFOLLOW);
 
-		if (v->rules->ignored(v->rules->ctx, path, (size_t)n, is_dir))
+		if (v->rules &&
+		    v->rules->ignored(v->rules->ctx, path, (size_t)n, known && S_ISDIR(st.st_mode)))
 			return;
+		reason = known ? special(st.st_mode) : NULL;
 	}
-	differ(v, path, (size_t)n, "extra", NULL);
+	if (reason)
+		skip(v, path, (size_t)n, reason);
+	else
+		differ(v, path, (size_t)n, "extra", NULL);
 }
 
 /* Return: whether @name is there; what stands before it is extra. NULL: all that is left. */
@@ -338,7 +368,8 @@ int verify_run(struct pool *pool, const char *workspace, const char *dir, uint64
 
 	memset(ret, 0, sizeof(*ret));
 	ret->differ = json_array();
-	if (v && ret->differ) {
+	ret->skip = json_array();
+	if (v && ret->differ && ret->skip) {
 		v->ret = ret;
 		v->rules = rules;
 		v->root = v->dirfd = -1;

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """W1, W2, W7: more events than the kernel keeps, directories made faster than they can be watched, writes at start-up."""
 import os, random, shutil, signal, sys, threading
+from datetime import datetime
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from mutations import seed as seeded
@@ -44,6 +45,12 @@ def changes(tree, dirs):
     return dirs * 300
 
 
+def told(w):
+    """When the log said that events overflowed, in seconds."""
+    lines = [line for line in open(w.log) if "events overflowed" in line]
+    return [datetime.fromisoformat(line.split()[0].rstrip("Z")).timestamp() for line in lines]
+
+
 def W7_an_overflow_is_counted_and_only_what_changed_is_sent():
     with World() as w:
         fill(w.tree, 100, 400)
@@ -60,6 +67,7 @@ def W7_an_overflow_is_counted_and_only_what_changed_is_sent():
         print(f"  {changed} files changed: {after}")
         check(after["overflows"] >= 1, f"no overflow: {after}")
         check(after["rescans"] >= 1, f"no walk: {after}")
+        check(told(w), "the log does not say so")
         check(after["files_sent"] <= changed * 1.01, f"{changed} files changed, sent: {after}")
         # What the events that the kernel did keep named may be read for them and once more for the walk.
         check(after["files_read"] <= changed + after["events"], f"{changed} files changed, read: {after}")
@@ -89,6 +97,8 @@ def W7_overflows_share_walks_and_commits_go_on():
         after = delta(w, before)
         print(f"  {round_ + 1} bursts: {after}")
         check(after["overflows"] >= 2, f"overflows: {after}")
+        at = told(w)
+        check(at and all(b - a > 4.9 for a, b in zip(at, at[1:])), f"said at {at}")
         check(after["rescans"] <= after["overflows"], f"more walks than overflows: {after}")
         check(after["conflicts"] == 0, "false conflicts")
 

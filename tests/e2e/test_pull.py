@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -173,6 +174,27 @@ def test_edits_are_kept(hub):
     same(src, dst)
 
 
+def test_special_files(hub):
+    """What is never kept is no difference; what the version has at its place is."""
+    dst = path("dst")
+    os.mkfifo(dst + "/a/fifo")
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(dst + "/sock")
+    s.close()
+    v = run_json("verify", dst, "--to", hub.url + "/ws")
+    assert v["equal"] and not v["differences"] and v["n_skipped"] == 2, v
+    assert [(d["path"], d["reason"]) for d in v["skipped"]] == [("a/fifo", "a FIFO"), ("sock", "a socket")], v
+    out, _ = run("verify", dst, "--to", hub.url + "/ws")
+    assert "skipped  \"a/fifo\": a FIFO\n" in out and "is exactly" in out, out
+    os.rename(dst + "/edge", dst + ".edge")
+    os.mkfifo(dst + "/edge")
+    v = run_json("verify", dst, "--to", hub.url + "/ws", rc=4)
+    assert [(d["path"], d["what"]) for d in v["differences"]] == [("edge", "type")], v
+    os.rename(dst + ".edge", dst + "/edge")
+    os.unlink(dst + "/a/fifo")
+    os.unlink(dst + "/sock")
+
+
 def test_old_version(hub):
     r = run_json("pull", hub.url + "/ws", path("old"), "--at", "1")
     assert r["version"] == 1 and os.path.exists(path("old/many/3/3")), r
@@ -329,7 +351,7 @@ def test_hub_down(hub):
 def main():
     hub = Hub()
     try:
-        for test in (test_exact, test_sigchld_ignored, test_edits_are_kept, test_old_version,
+        for test in (test_exact, test_sigchld_ignored, test_edits_are_kept, test_special_files, test_old_version,
                      test_symlink_in_the_way, test_not_empty, test_interrupted,
                      test_leftovers, test_half_set,
                      test_refusals, test_hub_down,

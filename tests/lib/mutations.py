@@ -25,11 +25,6 @@ UNSEEN = {
     "mmap_store": ("overlay", "a store through a mapping gives no event: only an audit finds it"),
     "mmap_store_after_msync_and_read": ("overlay", "a store through a mapping gives no event: only an audit finds it"),
     "mmap_outlives_its_descriptor": ("overlay", "a store through a mapping gives no event: only an audit finds it"),
-    "written_through_another_hard_link": ("", "the other names of an inode are not known"),
-    "metadata_through_another_hard_link": ("", "the other names of an inode are not known"),
-    "one_hard_link_of_two_removed_or_moved": ("", "the other names of an inode are not known"),
-    "many_hard_links": ("", "the other names of an inode are not known"),
-    "o_tmpfile_and_linkat": ("", "events of a linked O_TMPFILE name what it was before"),
 }
 
 

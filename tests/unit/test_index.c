@@ -72,6 +72,7 @@ static struct index_row row_of(uint64_t n)
 		.xxh = { n + 5, n + 6 },
 		.child = n + 7,
 		.read_ns = (int64_t)n + 8,
+		.linked = n & 2,
 	};
 
 	memset(&row.hash, (int)n, sizeof(row.hash));
@@ -84,7 +85,7 @@ static bool row_same(const struct index_row *a, const struct index_row *b)
 	       a->mode == b->mode && a->size == b->size && a->mtime_ns == b->mtime_ns &&
 	       a->ctime_ns == b->ctime_ns && a->ino == b->ino && a->dev == b->dev &&
 	       a->rev == b->rev && xxh_same(a->xxh, b->xxh) && sha_same(&a->hash, &b->hash) &&
-	       a->child == b->child && a->read_ns == b->read_ns;
+	       a->child == b->child && a->read_ns == b->read_ns && a->linked == b->linked;
 }
 
 static int put(struct index *ix, uint64_t d, const char *name, uint64_t n)
@@ -425,11 +426,11 @@ IndexTest(S4_after_another_boot_only_a_clean_stop_is_believed)
 
 	fill(ix, 5);
 	index_close(ix);
-	write_state("spate-index 3 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee clean 0\n");
+	write_state("spate-index 5 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee clean 0\n");
 	ix = opened(false);
 	cr_assert_eq(index_count(ix), 5);
 	index_close(ix);
-	write_state("spate-index 3 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee open 0\n");
+	write_state("spate-index 5 aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee open 0\n");
 	ix = opened(true);
 	cr_assert_eq(index_count(ix), 0);
 	index_close(ix);
@@ -438,9 +439,9 @@ IndexTest(S4_after_another_boot_only_a_clean_stop_is_believed)
 IndexTest(S4_another_format_or_a_senseless_state_is_discarded)
 {
 	static const char *const states[] = {
-		"spate-index 4 - clean 0\n", "",
-		"spate-index 3 - clean\n",   "\xff\xfe\n",
-		"spate-index 3 - dirty 0\n", "spate-index 3 - open 0\n",
+		"spate-index 6 - clean 0\n", "",
+		"spate-index 5 - clean\n",   "\xff\xfe\n",
+		"spate-index 5 - dirty 0\n", "spate-index 5 - open 0\n",
 	};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++) {
@@ -888,5 +889,118 @@ IndexTest(is_synced_by_a_thread_of_its_own_beside_commits)
 	index_close(ix);
 	ix = opened(false);
 	cr_assert_eq(index_count(ix), 200u);
+	index_close(ix);
+}
+
+/* --- the names of an inode ------------------------------------------------------------------ */
+
+static struct index_row link_of(uint64_t ino, uint64_t dev)
+{
+	struct index_row row = row_of(1);
+
+	row.ino = ino;
+	row.dev = dev;
+	return row;
+}
+
+static int put_link(struct index *ix, uint64_t d, const char *name, uint64_t ino)
+{
+	struct index_row row = link_of(ino, 9);
+
+	return index_put(ix, d, name, strlen(name), &row, NULL, 0);
+}
+
+/* All names of an inode as "dir/name ", in order. */
+static const char *names_of(struct index *ix, uint64_t dev, uint64_t ino)
+{
+	static char text[1024];
+	struct index_name at = { 0 };
+	size_t len = 0;
+
+	text[0] = '\0';
+	while (!index_next_name(ix, dev, ino, &at)) {
+		cr_assert_eq(at.row.ino, ino);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%llu/%s ",
+					(unsigned long long)at.dir, at.name);
+	}
+	return text;
+}
+
+IndexTest(knows_all_names_of_an_inode)
+{
+	struct index *ix = opened(true);
+	struct index_row directory = link_of(70, 9), none = link_of(0, 9);
+
+	directory.type = ENTRY_DIR;
+	cr_assert_eq(index_begin(ix), 0);
+	cr_assert_eq(put_link(ix, 5, "b", 70), 0);
+	cr_assert_eq(put_link(ix, 5, "bb", 70), 0);
+	cr_assert_eq(put_link(ix, 300, "a", 70), 0);
+	cr_assert_eq(put_link(ix, 5, "other", 71), 0);
+	cr_assert_eq(index_put(ix, 5, "dir", 3, &directory, NULL, 0), 0);
+	cr_assert_eq(index_put(ix, 5, "none", 4, &none, NULL, 0), 0);
+	cr_assert_str_eq(names_of(ix, 9, 70), "5/b 5/bb 300/a ", "inside the transaction");
+	cr_assert_eq(index_commit(ix), 0);
+	cr_assert_str_eq(names_of(ix, 9, 70), "5/b 5/bb 300/a ");
+	cr_assert_str_eq(names_of(ix, 9, 71), "5/other ");
+	cr_assert_str_eq(names_of(ix, 8, 70), "", "another device");
+	cr_assert_str_eq(names_of(ix, 9, 0), "", "no inode has the number 0");
+	index_close(ix);
+	ix = opened(false);
+	cr_assert_str_eq(names_of(ix, 9, 70), "5/b 5/bb 300/a ", "after a restart");
+	index_close(ix);
+}
+
+IndexTest(forgets_a_name_that_is_another_inode_or_gone)
+{
+	struct index *ix = opened(true);
+	struct index_row unstable = link_of(0, 0);
+	static const char *const names[] = { "same", "replaced", "deleted", "unstable", "dir" };
+	struct index_row directory = row_of(2);
+
+	directory.type = ENTRY_DIR;
+	cr_assert_eq(index_begin(ix), 0);
+	for (size_t i = 0; i < 5; i++)
+		cr_assert_eq(put_link(ix, 5, names[i], 70), 0);
+	cr_assert_eq(index_commit(ix), 0);
+	cr_assert_eq(index_begin(ix), 0);
+	cr_assert_eq(put_link(ix, 5, "same", 70), 0);
+	cr_assert_eq(put_link(ix, 5, "replaced", 71), 0);
+	cr_assert_eq(index_del(ix, 5, "deleted", 7), 0);
+	cr_assert_eq(index_put(ix, 5, "unstable", 8, &unstable, NULL, 0), 0);
+	cr_assert_eq(index_put(ix, 5, "dir", 3, &directory, NULL, 0), 0);
+	cr_assert_eq(index_commit(ix), 0);
+	cr_assert_str_eq(names_of(ix, 9, 70), "5/same ");
+	cr_assert_str_eq(names_of(ix, 9, 71), "5/replaced ");
+	cr_assert_eq(index_begin(ix), 0);
+	cr_assert_eq(put_link(ix, 6, "aborted", 70), 0);
+	index_abort(ix);
+	cr_assert_str_eq(names_of(ix, 9, 70), "5/same ");
+	cr_assert_eq(index_doubt(ix), 0);
+	cr_assert_str_eq(names_of(ix, 9, 70), "", "in doubt, a row says nothing about inodes");
+	cr_assert_eq(index_begin(ix), 0);
+	cr_assert_eq(put_link(ix, 5, "same", 70), 0);
+	cr_assert_eq(index_commit(ix), 0);
+	cr_assert_str_eq(names_of(ix, 9, 70), "5/same ");
+	cr_assert_eq(index_clear(ix), 0);
+	cr_assert_str_eq(names_of(ix, 9, 70), "");
+	index_close(ix);
+}
+
+IndexTest(names_of_full_length_belong_to_an_inode)
+{
+	struct index *ix = opened(true);
+	struct index_name at = { 0 };
+	char name[256];
+
+	memset(name, 'n', 255);
+	name[255] = '\0';
+	cr_assert_eq(index_begin(ix), 0);
+	cr_assert_eq(put_link(ix, UINT64_MAX, name, UINT64_MAX), 0);
+	cr_assert_eq(index_commit(ix), 0);
+	cr_assert_eq(index_next_name(ix, 9, UINT64_MAX, &at), 0);
+	cr_assert_eq(at.dir, UINT64_MAX);
+	cr_assert_str_eq(at.name, name);
+	cr_assert_eq(index_next_name(ix, 9, UINT64_MAX, &at), -ENOENT);
 	index_close(ix);
 }

@@ -193,6 +193,7 @@ static void each_move(enum read_result result, enum entry_type type,
 		cr_expect_eq(plan.row.ctime_ns, item.st.ctime_ns);
 		cr_expect_eq(plan.row.ino, item.st.ino);
 		cr_expect_eq(plan.row.dev, item.st.dev);
+		cr_expect_eq(plan.row.linked, type != ENTRY_DIR && item.st.nlink > 1);
 		if (plan.kind == PLAN_TOUCH)
 			cr_expect_eq(plan.row.rev, REV);
 	}
@@ -201,9 +202,9 @@ static void each_move(enum read_result result, enum entry_type type,
 Test(plan, W4_same_content_puts_mode_and_mtime_and_touches_the_rest)
 {
 	static const enum plan_kind want[M_COUNT] = {
-		[M_MODE] = PLAN_PUT,      [M_MTIME] = PLAN_PUT, [M_CTIME] = PLAN_TOUCH,
-		[M_INO] = PLAN_TOUCH,     [M_DEV] = PLAN_TOUCH, [M_SIZE] = PLAN_NOTHING,
-		[M_NLINK] = PLAN_NOTHING, /* the content says the size */
+		[M_MODE] = PLAN_PUT,    [M_MTIME] = PLAN_PUT, [M_CTIME] = PLAN_TOUCH,
+		[M_INO] = PLAN_TOUCH,   [M_DEV] = PLAN_TOUCH, [M_SIZE] = PLAN_NOTHING,
+		[M_NLINK] = PLAN_TOUCH, /* the content says the size */
 	};
 	struct read_item item = item_of(READ_SAME, ENTRY_FILE);
 	struct plan plan;
@@ -249,9 +250,9 @@ Test(plan, directories_put_only_their_mode)
 Test(plan, symlinks_put_target_mode_and_mtime)
 {
 	static const enum plan_kind want[M_COUNT] = {
-		[M_MODE] = PLAN_PUT,      [M_SIZE] = PLAN_PUT,  [M_MTIME] = PLAN_PUT,
-		[M_CTIME] = PLAN_TOUCH,   [M_INO] = PLAN_TOUCH, [M_DEV] = PLAN_TOUCH,
-		[M_NLINK] = PLAN_NOTHING,
+		[M_MODE] = PLAN_PUT,    [M_SIZE] = PLAN_PUT,  [M_MTIME] = PLAN_PUT,
+		[M_CTIME] = PLAN_TOUCH, [M_INO] = PLAN_TOUCH, [M_DEV] = PLAN_TOUCH,
+		[M_NLINK] = PLAN_TOUCH,
 	};
 	struct read_item item = item_of(READ_SYMLINK, ENTRY_SYMLINK);
 	struct plan plan;
