@@ -5,7 +5,7 @@ import os, random, shutil, signal, sys, threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from mutations import seed as seeded
-from spate import World, check, main
+from spate import World, check, main, rounds
 
 
 def write(path, data):
@@ -94,7 +94,7 @@ def W7_overflows_share_walks_and_commits_go_on():
 
 
 def W7_directories_moved_and_replaced_unseen():
-    for seed in (1, 2):
+    for seed in range(1, 1 + rounds(1, 1, 2)):
         r = random.Random(seed)
         with World() as w:
             for i in range(60):
@@ -127,11 +127,11 @@ def W7_directories_moved_and_replaced_unseen():
             check(counters(w)["conflicts"] == 0, f"seed {seed}: false conflicts")
 
 
-def W2_mkdir_p_and_a_file_ten_thousand_times():
+def W2_mkdir_p_and_a_file_thousands_of_times():
     with World() as w:
         w.hub()
         w.watch()
-        for i in range(10000):
+        for i in range(rounds(3000, 1000, 10000)):
             os.makedirs(f"{w.tree}/{i}/b/c")
             write(f"{w.tree}/{i}/b/c/f", str(i))
         check(w.flush()["durable"], "not durable")
@@ -187,7 +187,7 @@ class Writing(threading.Thread):
 
 
 def W1_what_is_written_at_any_moment_of_the_start_is_there():
-    for seed in range(1, 6):
+    for seed in range(1, 1 + rounds(2, 1, 5)):
         with World() as w:
             fill(w.tree, 12, 40 * (seed % 3))
             w.hub()
@@ -203,5 +203,5 @@ def W1_what_is_written_at_any_moment_of_the_start_is_there():
 
 
 main([W7_an_overflow_is_counted_and_only_what_changed_is_sent, W7_overflows_share_walks_and_commits_go_on,
-      W7_directories_moved_and_replaced_unseen, W2_mkdir_p_and_a_file_ten_thousand_times, W2_made_and_moved_at_once,
+      W7_directories_moved_and_replaced_unseen, W2_mkdir_p_and_a_file_thousands_of_times, W2_made_and_moved_at_once,
       W1_what_is_written_at_any_moment_of_the_start_is_there])
