@@ -82,7 +82,7 @@ def W7_overflows_share_walks_and_commits_go_on():
             after = delta(w, before)
             if after["overflows"] > after["rescans"] or (after["overflows"] and version < w.status()["version"]):
                 shared = after
-            if shared and round_ >= 4:
+            if shared and round_ >= rounds(1, 1, 4):
                 break
         check(shared, f"neither a shared walk nor a commit in {round_} overflows: {after}")
         w.exact("after many overflows")
