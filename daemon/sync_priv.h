@@ -165,8 +165,8 @@ struct sync {
 	struct ladder *ladder;
 	struct scan *scan;
 	struct rules rules; /* what is not kept */
-	int next_wd;   /* next stand-in */
-	int parent_fd; /* of the visit under way, with what it was opened for; -1: none */
+	int next_wd;        /* next stand-in */
+	int parent_fd;      /* of the visit under way, with what it was opened for; -1: none */
 	uint64_t parent_serial;
 	struct path_ident parent_ident;
 	struct poll poll;
