@@ -131,10 +131,10 @@ static int adopt_ask(struct adopt *a)
 int adopt_begin(struct sync *s, const struct remote_state *state)
 {
 	struct adopt *a = calloc(1, sizeof(*a));
-	int err = a ? 0 : -ENOMEM;
+	int err;
 
-	if (err)
-		return err;
+	if (!a)
+		return -ENOMEM;
 	a->sync = s;
 	a->state = *state;
 	s->remote_known = false;

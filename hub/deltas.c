@@ -83,7 +83,7 @@ static int find_base(const struct work *w, const struct meta_workspace *ws, cons
 		     const struct sha *hash, struct base *ret)
 {
 	struct meta *m = w->r->svc->meta;
-	struct entry e;
+	struct entry e = { 0 };
 	int err = -ENOENT;
 
 	*ret = (struct base){ .held = true };

@@ -202,12 +202,13 @@ int target_begin(struct target *t, const uint8_t uid[16], uint64_t version)
 int target_end(struct target *t, uint64_t version)
 {
 	int err = index_set_remote(t->index, t->uid, version) ?: index_set_seen(t->index, version);
+	int named = 0;
 
 	index_ready(t->index);
 	if (t->n_versions != 1 || t->versions[0] != version) {
 		t->versions[0] = version;
 		t->n_versions = 1;
-		err = write_pulled(t) ?: err;
+		named = write_pulled(t);
 	}
-	return err;
+	return named ?: err;
 }

@@ -7,10 +7,10 @@ usage: test_fuzz.py [--seed N] [--rounds N]
 import os, random, shutil, signal, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from spate import World, check, main
+from spate import World, check, main, rounds
 
-ROUNDS = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 6
-SEEDS = [int(sys.argv[sys.argv.index("--seed") + 1])] if "--seed" in sys.argv else [1, 2, 3, 4]
+ROUNDS = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else rounds(6, 3, 6)
+SEEDS = [int(sys.argv[sys.argv.index("--seed") + 1])] if "--seed" in sys.argv else range(1, 1 + rounds(2, 1, 8))
 sys.argv = sys.argv[:1]
 
 

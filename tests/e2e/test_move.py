@@ -5,10 +5,10 @@ import os, random, shutil, sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from mutations import EXCHANGE, renameat2
-from spate import World, check, main, option
+from spate import World, check, main, option, rounds
 
 SEED = option("--seed", None)
-SEEDS = [int(SEED)] if SEED else range(1, 21)
+SEEDS = [int(SEED)] if SEED else range(1, 1 + rounds(4, 2, 20))
 FILES = 300
 
 

@@ -4,7 +4,7 @@
 import mmap, os, shutil, socket, subprocess, sys, threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from spate import World, check, main
+from spate import World, check, main, rounds
 
 
 def write(path, data="x", mode="w"):
@@ -149,14 +149,14 @@ def W2_files_in_directories_made_at_the_same_moment_are_never_lost():
     with World() as w:
         w.hub()
         w.watch()
-        for i in range(3000):
+        for i in range(rounds(3000, 500, 3000)):
             os.makedirs(f"{w.tree}/{i % 50}/{i}/a/b/c")
             write(f"{w.tree}/{i % 50}/{i}/a/b/c/f", str(i))
         w.exact("mkdir -p loop")
 
 
 def W1_writes_during_start_up_are_synced():
-    for _ in range(5):
+    for _ in range(rounds(2, 1, 5)):
         with World() as w:
             w.hub()
             stop = threading.Event()

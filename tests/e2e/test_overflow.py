@@ -6,7 +6,7 @@ from datetime import datetime
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from mutations import seed as seeded
-from spate import World, check, main
+from spate import World, check, main, rounds
 
 
 def write(path, data):
@@ -52,17 +52,18 @@ def told(w):
 
 
 def W7_an_overflow_is_counted_and_only_what_changed_is_sent():
+    dirs = rounds(50, 40, 100)
     with World() as w:
-        fill(w.tree, 100, 400)
+        fill(w.tree, dirs, 400)
         fill(f"{w.tree}/still", 20, 200)
         w.hub()
         watch = w.watch()
         w.flush()
         before = counters(w)
         watch.p.send_signal(signal.SIGSTOP)
-        changed = changes(w.tree, 100)
+        changed = changes(w.tree, dirs)
         watch.p.send_signal(signal.SIGCONT)
-        w.exact("after 40,000 changes")
+        w.exact(f"after {changed} changes")
         after = delta(w, before)
         print(f"  {changed} files changed: {after}")
         check(after["overflows"] >= 1, f"no overflow: {after}")
@@ -90,7 +91,7 @@ def W7_overflows_share_walks_and_commits_go_on():
             after = delta(w, before)
             if after["overflows"] > after["rescans"] or (after["overflows"] and version < w.status()["version"]):
                 shared = after
-            if shared and round_ >= 4:
+            if shared and round_ >= rounds(1, 1, 4):
                 break
         check(shared, f"neither a shared walk nor a commit in {round_} overflows: {after}")
         w.exact("after many overflows")
@@ -104,7 +105,7 @@ def W7_overflows_share_walks_and_commits_go_on():
 
 
 def W7_directories_moved_and_replaced_unseen():
-    for seed in (1, 2):
+    for seed in range(1, 1 + rounds(1, 1, 2)):
         r = random.Random(seed)
         with World() as w:
             for i in range(60):
@@ -137,11 +138,11 @@ def W7_directories_moved_and_replaced_unseen():
             check(counters(w)["conflicts"] == 0, f"seed {seed}: false conflicts")
 
 
-def W2_mkdir_p_and_a_file_ten_thousand_times():
+def W2_mkdir_p_and_a_file_thousands_of_times():
     with World() as w:
         w.hub()
         w.watch()
-        for i in range(10000):
+        for i in range(rounds(3000, 1000, 10000)):
             os.makedirs(f"{w.tree}/{i}/b/c")
             write(f"{w.tree}/{i}/b/c/f", str(i))
         check(w.flush()["durable"], "not durable")
@@ -197,7 +198,7 @@ class Writing(threading.Thread):
 
 
 def W1_what_is_written_at_any_moment_of_the_start_is_there():
-    for seed in range(1, 6):
+    for seed in range(1, 1 + rounds(2, 1, 5)):
         with World() as w:
             fill(w.tree, 12, 40 * (seed % 3))
             w.hub()
@@ -213,5 +214,5 @@ def W1_what_is_written_at_any_moment_of_the_start_is_there():
 
 
 main([W7_an_overflow_is_counted_and_only_what_changed_is_sent, W7_overflows_share_walks_and_commits_go_on,
-      W7_directories_moved_and_replaced_unseen, W2_mkdir_p_and_a_file_ten_thousand_times, W2_made_and_moved_at_once,
+      W7_directories_moved_and_replaced_unseen, W2_mkdir_p_and_a_file_thousands_of_times, W2_made_and_moved_at_once,
       W1_what_is_written_at_any_moment_of_the_start_is_there])

@@ -342,9 +342,8 @@ def test_refusals(hub):
 
 def test_hub_down(hub):
     hub.stop()
-    begun = time.monotonic()
     run("pull", hub.url + "/ws", path("down"), rc=5)
-    assert not os.path.exists(path("down")) and time.monotonic() - begun < 60
+    assert not os.path.exists(path("down"))
     hub.start()
 
 

@@ -163,10 +163,8 @@ def S8_a_second_daemon_exits_naming_the_holder():
         r = w.run("watch", w.tree, "--to", w.url, "--state", w.state, code=9)
         check(str(watch.pid) in r.stderr and r.stderr.count("\n") == 1, f"holder: {r.stderr!r}")
         watch.kill()
-        begin = time.monotonic()
         w.watch()
         w.status()
-        check(time.monotonic() - begin < 30, "the next daemon took for ever")
 
 
 def S5_flush_without_a_daemon_says_so():

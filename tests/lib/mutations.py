@@ -298,21 +298,21 @@ def sparse(t):
 
 @mutation
 def mmap_store(t):
-    write(f"{t}/m", b"m" * 8192)
+    write(f"{t}/mapped", b"m" * 8192)
     yield
-    with open(f"{t}/m", "r+b") as f, mmap.mmap(f.fileno(), 0) as m:
+    with open(f"{t}/mapped", "r+b") as f, mmap.mmap(f.fileno(), 0) as m:
         m[100:105] = b"STORE"
 
 
 @mutation
 def mmap_store_after_msync_and_read(t):
-    write(f"{t}/m", b"m" * 8192)
+    write(f"{t}/mapped", b"m" * 8192)
     yield
-    f = open(f"{t}/m", "r+b")
+    f = open(f"{t}/mapped", "r+b")
     m = mmap.mmap(f.fileno(), 0)
     m[0:5] = b"FIRST"
     m.flush()
-    open(f"{t}/m", "rb").read()
+    open(f"{t}/mapped", "rb").read()
     m[0:6] = b"SECOND"
     m.close()
     f.close()
@@ -320,8 +320,8 @@ def mmap_store_after_msync_and_read(t):
 
 @mutation
 def mmap_outlives_its_descriptor(t):
-    write(f"{t}/m", b"m" * 8192)
-    f = open(f"{t}/m", "r+b")
+    write(f"{t}/mapped", b"m" * 8192)
+    f = open(f"{t}/mapped", "r+b")
     m = mmap.mmap(f.fileno(), 0)
     f.close()
     m[0:5] = b"FIRST"

@@ -222,6 +222,11 @@ def check_log(w):
     check(stamps == sorted(stamps), "times of versions go backwards")
 
 
+def rounds(normal, slow, long):
+    """How often something random or large is done: @slow with sanitizers, @long by test_rounds_long.py."""
+    return long if os.environ.get("SPATE_LONG") else normal if SLOW == 1 else slow
+
+
 def wait_for(condition, what, timeout=30):
     end = time.monotonic() + timeout * SLOW
     while not condition():
