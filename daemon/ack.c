@@ -170,7 +170,8 @@ static int ack_write(struct flight *f, struct sent *sent)
 	case OUTCOME_CONFLICT:
 		/* What we only may have sent, and somebody else has: it never was ours. */
 		sent->theirs = sent->deletion &&
-			       (sent->row.flags & (INDEX_UNCONFIRMED | INDEX_FOREIGN) ||
+			       ((sent->row.flags & INDEX_UNCONFIRMED && !sent->row.rev) ||
+				sent->row.flags & INDEX_FOREIGN ||
 				s->conf.on_conflict != CONFLICT_OURS);
 		sent->kept = !sent->deletion && s->conf.on_conflict == CONFLICT_THEIRS &&
 			     sent->row.type != ENTRY_DIR && sent->outcome->rev &&
@@ -337,7 +338,6 @@ static void ack_refused(struct flight *f, const struct sent *sent)
 	struct record *r = item ? item->user : NULL;
 	struct dir *d;
 
-	fprintf(stderr, "DBG refused %s code %d rev %lu type %d del %d dir %lu known %d/%d rev %lu\n", sent->name, sent->outcome->code, sent->outcome->rev, sent->outcome->type, sent->deletion, sent->dir_id, sent->row.type, sent->row.flags, sent->row.rev);
 	s->n.conflicts += sent->outcome->code == OUTCOME_CONFLICT;
 	if (!r)
 		return;
@@ -370,14 +370,10 @@ static void ack_refused(struct flight *f, const struct sent *sent)
 static void ack_not_moved(struct sync *s, const struct sent *sent)
 {
 	struct dir *d = tree_by_id(s->tree, sent->row.child);
-	struct dir *from = tree_by_id(s->tree, sent->dir_id);
 
-	fprintf(stderr, "DBG not moved %s -> %.*s code %d rev %lu type %d dir %lu\n", sent->name, sent->to_name_len, sent->to_name, sent->outcome->code, sent->outcome->rev, sent->outcome->type, sent->dir_id);
 	s->n.conflicts += sent->outcome->code == OUTCOME_CONFLICT;
 	if (d)
 		moves_forget(s, d);
-	if (from)
-		intake_dirty(s, from->serial, sent->name, sent->name_len, s->barrier.first);
 }
 
 static void ack_all_back(struct flight *f, uint64_t due_ns)
