@@ -170,7 +170,8 @@ static int ack_write(struct flight *f, struct sent *sent)
 	case OUTCOME_CONFLICT:
 		/* What we only may have sent, and somebody else has: it never was ours. */
 		sent->theirs = sent->deletion &&
-			       (sent->row.flags & (INDEX_UNCONFIRMED | INDEX_FOREIGN) ||
+			       ((sent->row.flags & INDEX_UNCONFIRMED && !sent->row.rev) ||
+				sent->row.flags & INDEX_FOREIGN ||
 				s->conf.on_conflict != CONFLICT_OURS);
 		sent->kept = !sent->deletion && s->conf.on_conflict == CONFLICT_THEIRS &&
 			     sent->row.type != ENTRY_DIR && sent->outcome->rev &&
@@ -369,13 +370,10 @@ static void ack_refused(struct flight *f, const struct sent *sent)
 static void ack_not_moved(struct sync *s, const struct sent *sent)
 {
 	struct dir *d = tree_by_id(s->tree, sent->row.child);
-	struct dir *from = tree_by_id(s->tree, sent->dir_id);
 
 	s->n.conflicts += sent->outcome->code == OUTCOME_CONFLICT;
 	if (d)
 		moves_forget(s, d);
-	if (from)
-		intake_dirty(s, from->serial, sent->name, sent->name_len, s->barrier.first);
 }
 
 static void ack_all_back(struct flight *f, uint64_t due_ns)

@@ -211,6 +211,15 @@ static void expand_write(struct flight *f, const struct read_item *item,
 		   keep_list ? list : NULL, keep_list ? chunk_list_bytes(list->n) : 0);
 }
 
+static bool expand_has_dir(struct flight *f, const struct read_item *item)
+{
+	struct index_row row;
+
+	return !index_get(f->sync->index, f->dirs[item->dir].id, item->name, item->name_len,
+			  &row) &&
+	       row.type == ENTRY_DIR;
+}
+
 /*
  * From the moment a new path is sent the remote may hold it, whether or not we live to see the answer.
  * The index says so with a row that equals nothing on disk: a restart then reads the path again, or
@@ -226,7 +235,8 @@ static void expand_intent(struct flight *f, const struct read_item *item, struct
 	struct dir *parent, *d;
 
 	if (row->type != ENTRY_DIR) {
-		if (!item->has_known)
+		/* A directory that moves away in this commit may still be there. */
+		if (!item->has_known && !expand_has_dir(f, item))
 			expand_write(f, item, &intent, false);
 		return;
 	}
@@ -353,11 +363,9 @@ static int expand_known_dir(struct flight *f, struct read_item *item, struct dir
 	}
 	if (!x)
 		return 0;
-	if (x == here && item->result == READ_DIR)
-		return 0;
 	if (x == here)
-		ladder_found_dir(s->ladder, d, item->name, item->name_len, clock_ns());
-	if (x == here || !tree_placed(x))
+		return 0;
+	if (!tree_placed(x))
 		return -EAGAIN;
 	item->has_known = false;
 	item->away = true;
@@ -380,12 +388,20 @@ static int expand_moved_here(struct flight *f, struct read_item *item, struct di
 /* Return: 0, -EAGAIN: come back later, -ENOSPC: in the next commit. */
 static int expand_places(struct flight *f, struct read_item *item, struct dir *d)
 {
-	struct dir *here;
+	struct dir *here = tree_child(f->sync->tree, d, item->name, item->name_len);
 	int err = 0;
 
 	if (item->result == READ_PENDING || item->result == READ_NOROOM ||
 	    item->result == READ_MOVED || item->result == READ_FAILED)
 		return 0; /* nothing is known about the name */
+	if (item->result == READ_GONE && !item->has_known)
+		return 0;
+	/* It came after the name was read, or is not seen to be gone. What makes its path right may
+	 * delete or put the same name in the same commit. */
+	if (here && item->result != READ_DIR) {
+		ladder_found_dir(f->sync->ladder, d, item->name, item->name_len, clock_ns());
+		return -EAGAIN;
+	}
 	if (item->has_known && item->known.type == ENTRY_DIR)
 		err = expand_known_dir(f, item, d);
 	if (!err && item->result == READ_DIR)
@@ -511,6 +527,21 @@ static void expand_head(struct flight *f)
 	bulk_begin(&f->bulk, &head);
 }
 
+/*
+ * From the moment a change is sent the remote may have what was or what will be. Should the path be as it
+ * was again before we know, the row must not say that there is nothing to send.
+ */
+static void expand_doubt(struct flight *f)
+{
+	for (size_t i = 0; i < f->n_sent && expand_writing(f); i++) {
+		const struct sent *sent = &f->sent[i];
+
+		if (!sent->move)
+			f->index_err = index_sending(f->sync->index, sent->dir_id, sent->name,
+						     sent->name_len, sent->deletion);
+	}
+}
+
 void expand_flight(struct flight *f)
 {
 	int chunk_err = atomic_load(&f->chunk_err);
@@ -536,6 +567,7 @@ void expand_flight(struct flight *f)
 			expand_item(f, &f->job.items[i]);
 	}
 	s->hold_oldest = false;
+	expand_doubt(f);
 	if (f->writing && !f->index_err)
 		f->index_err = FAULT(intent_before);
 	if (f->writing && !f->index_err)

@@ -199,10 +199,12 @@ static int reach_move(struct reach *r, struct dir *d, uint64_t at, const char *n
 static int reach_remove(struct reach *r, struct dir *d, const struct index_row *gone, bool moved)
 {
 	struct spot at;
-	int err = moves_base(r->flight->sync, gone->child, &at);
+	int err = moves_base(r->flight->sync, d->parent->id, &at);
 
-	if (!err)
-		err = expand_below(r->flight, NULL, &at, gone->child, r);
+	if (err || at.len + 1 + d->name_len > PATH_BYTES_MAX)
+		return -EAGAIN;
+	spot_enter(&at, d->name, d->name_len);
+	err = expand_below(r->flight, NULL, &at, gone->child, r);
 	if (err)
 		return err == -ENOSPC ? err : -EAGAIN;
 	return moved ? reach_delete(r, d, gone) : reach_put(r, d);
@@ -244,7 +246,7 @@ static int reach_one(struct reach *r, struct dir *d)
 	    !memcmp(name, d->name, d->name_len))
 		return 0;
 	if (len >= 0 && row.flags & INDEX_UNCONFIRMED) {
-		/* Whether it is there at all, nobody knows. */
+		/* What may not be there cannot be moved from there. */
 		moves_forget(r->flight->sync, d);
 		return -EAGAIN;
 	}
@@ -346,11 +348,26 @@ struct reach *moves_reach_new(void)
 
 /* --- giving one up --------------------------------------------------------------------------------- */
 
+/* What the remote has of @d elsewhere is to be looked at there. */
+static void forget_base(struct sync *s, const struct dir *d)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	struct dir *parent;
+	uint64_t at;
+	int len = d->id ? index_place(s->index, d->id, &at, name, &row) : -ENOENT;
+
+	parent = len < 0 ? NULL : tree_by_id(s->tree, at);
+	if (parent)
+		intake_dirty(s, parent->serial, name, (size_t)len, s->barrier.first);
+}
+
 void moves_forget(struct sync *s, struct dir *top)
 {
 	struct dir *d = top;
 
 	for (;;) {
+		forget_base(s, d);
 		tree_set_id(s->tree, d, 0);
 		d->mark = 0;
 		if (!list_empty(&d->children)) {

@@ -314,7 +314,8 @@ bool moves_elsewhere(struct sync *s, const struct dir *d, struct index_row *ret)
  * commit is full. Nothing was added then.
  */
 int moves_reach(struct flight *f, struct dir *d);
-/** moves_forget() - what the remote has of @d stays where it is: @d and what is below is new. */
+/** moves_forget() - what the remote has of @d stays where it is, to be deleted there: @d and what is below
+ * is new. */
 void moves_forget(struct sync *s, struct dir *d);
 /** moves_want() - the same for @d, as part of the attempt under way. Return: 0 or -ENOSPC. */
 int moves_want(struct reach *r, struct dir *d);

@@ -464,6 +464,26 @@ int index_flag(struct index *ix, uint64_t dir, const char *name, size_t len, uin
 	return rc ? index_failed(ix, rc) : 0;
 }
 
+int index_sending(struct index *ix, uint64_t dir, const char *name, size_t len, bool deletion)
+{
+	struct disk_row disk;
+	struct index_key k;
+	struct index_row row;
+	MDB_val key, val = { .mv_data = &disk, .mv_size = sizeof(disk) };
+	int rc;
+
+	if (!ix->write || index_key_make(dir, name, len, &k, &key))
+		return -EINVAL;
+	if (index_get(ix, dir, name, len, &row))
+		return 0;
+	row.mode = UINT32_MAX;
+	if (deletion)
+		row.flags |= INDEX_UNCONFIRMED;
+	row_put(&row, &key, &disk);
+	rc = mdb_put(ix->write, ix->rows, &key, &val, 0);
+	return rc ? index_failed(ix, rc) : 0;
+}
+
 /* --- the whole ---------------------------------------------------------------------------- */
 
 const struct index_meta *index_meta(const struct index *ix)

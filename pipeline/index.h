@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define INDEX_ROOT_ID 1u
-/* A row's flag: sent, the answer not seen; the remote may hold it. */
+/* A row's flag: sent, the answer not seen; the remote may hold it, or hold nothing. */
 #define INDEX_UNCONFIRMED 0x80u
 /* A row's flag: the path is gone here, and its deletion waits for somebody to confirm it. */
 #define INDEX_HELD 0x40u
@@ -184,6 +184,14 @@ int index_begin(struct index *ix);
 int index_put(struct index *ix, uint64_t dir, const char *name, size_t len,
 	      const struct index_row *row, const void *list, size_t list_len);
 int index_del(struct index *ix, uint64_t dir, const char *name, size_t len);
+/**
+ * index_sending() - another state of this path is about to be sent: until the next index_put() or
+ * index_del() its row equals nothing on disk, since the remote may have either. The rest of the row, and
+ * its list, stay.
+ * @deletion: it may be nowhere: nothing can be moved from there
+ * Return: 0, also for what is absent; else as index_put().
+ */
+int index_sending(struct index *ix, uint64_t dir, const char *name, size_t len, bool deletion);
 int index_commit(struct index *ix);
 /** index_flag() - set and clear flags of a row, if there is one; its list stays. In the open
  * transaction. Return: 0, or as index_put(). */

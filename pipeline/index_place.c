@@ -12,6 +12,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PLACE_HEAD offsetof(struct disk_place, name)
@@ -116,14 +117,14 @@ int index_place_del(struct index *ix, uint64_t parent, const char *name, size_t 
 	uint64_t buf[2], at;
 	char there[256];
 	MDB_val key;
-	int rc = 0;
+	int rc;
 
 	/* It may have its next place already. */
-	if (place_read(ix, ix->places, row->child, &at, there) == (int)len && at == parent &&
-	    !memcmp(there, name, len)) {
-		id_key(row->child, buf, &key);
-		rc = del_if_there(ix, ix->places, &key);
-	}
+	if (place_read(ix, ix->places, row->child, &at, there) != (int)len || at != parent ||
+	    memcmp(there, name, len))
+		return 0;
+	id_key(row->child, buf, &key);
+	rc = del_if_there(ix, ix->places, &key);
 	if (rc || !row->ino || inode_read(ix, row->dev, row->ino) != row->child)
 		return rc;
 	key = inode_key(row->dev, row->ino, buf);
@@ -179,7 +180,30 @@ int index_moved(struct index *ix, uint64_t id)
 	return rc ? index_failed(ix, rc) : 0;
 }
 
-/* --- a move whose answer was never seen ----------------------------------------------------- */
+/* --- moves whose answer was never seen ------------------------------------------------------- */
+
+/*
+ * The commit was applied as a whole or not at all, so a path is what the rows say, or what they say once
+ * all moves are done. The rows stay, each in doubt; what the moves make of them is copied to where it
+ * would be, under new ids where nothing is known. Copies are told by their ids: they are not copied again.
+ */
+
+/** struct moving - one entry of the table. */
+struct moving {
+	uint64_t id, to;
+	bool entered; /* being copied */
+	uint8_t len;
+	char name[PATH_NAME_MAX + 1];
+};
+
+/** struct settling - all entries, by id and by where they go. */
+struct settling {
+	struct index *ix;
+	struct moving *moves; /* by id, as the table has them */
+	struct moving **by_to;
+	size_t n;
+	uint64_t copies; /* ids from here on are of copies */
+};
 
 static struct index_row doubtful(const struct index_row *row, uint64_t child)
 {
@@ -191,99 +215,228 @@ static struct index_row doubtful(const struct index_row *row, uint64_t child)
 	};
 }
 
-/* The row for a name at the other place; one that stands there already keeps its id. */
-static int doubt_copy_row(struct index *ix, uint64_t dir, const char *name, size_t len,
-			  const struct index_row *row, uint64_t *ret_child)
+static int cmp_id(const void *a, const void *b)
 {
-	struct index_row there, copy;
+	const struct moving *x = a, *y = b;
 
-	*ret_child = 0;
-	if (row->type == ENTRY_DIR) {
-		bool has = !index_get(ix, dir, name, len, &there) && there.type == ENTRY_DIR;
+	return (x->id > y->id) - (x->id < y->id);
+}
 
-		*ret_child = has ? there.child : index_new_dir(ix);
+static int cmp_to(const void *a, const void *b)
+{
+	const struct moving *x = *(struct moving *const *)a, *y = *(struct moving *const *)b;
+
+	return (x->to > y->to) - (x->to < y->to);
+}
+
+static struct moving *moving_by_id(const struct settling *st, uint64_t id)
+{
+	struct moving key = { .id = id };
+
+	return bsearch(&key, st->moves, st->n, sizeof(key), cmp_id);
+}
+
+/* Return: index in by_to of the first one that goes into @to, or of the next. */
+static size_t moving_into(const struct settling *st, uint64_t to)
+{
+	size_t low = 0, high = st->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (st->by_to[mid]->to < to)
+			low = mid + 1;
+		else
+			high = mid;
 	}
-	copy = doubtful(row, *ret_child);
+	return low;
+}
+
+/*
+ * The row for a name where a copy goes. A directory that is known there keeps its id, whatever else the
+ * name may be: by it everything that may have to be deleted is found.
+ */
+static int copy_row(struct settling *st, uint64_t dir, const char *name, size_t len,
+		    const struct index_row *row, uint64_t *ret_child)
+{
+	struct index *ix = st->ix;
+	struct index_row there, copy = doubtful(row, 0);
+
+	if (!index_get(ix, dir, name, len, &there) && there.type == ENTRY_DIR)
+		copy = doubtful(&there, there.child);
+	else if (row->type == ENTRY_DIR)
+		copy.child = index_new_dir(ix);
+	*ret_child = copy.child;
 	return index_put(ix, dir, name, len, &copy, NULL, 0);
 }
 
-/* All below @id is in doubt, and so is the same below @copy. */
-static int doubt_below(struct index *ix, uint64_t id, uint64_t copy, unsigned depth)
+static int copy_below(struct settling *st, uint64_t id, uint64_t copy, unsigned depth);
+
+/* To @name in @dir, with all that is in it then. */
+static int copy_moved(struct settling *st, struct moving *m, uint64_t dir, unsigned depth)
 {
-	char name[256];
+	const struct index_row row = { .type = ENTRY_DIR };
+	uint64_t child;
+	int err;
+
+	if (m->entered)
+		return 0;
+	m->entered = true;
+	err = copy_row(st, dir, m->name, m->len, &row, &child);
+	if (!err && child != m->id)
+		err = copy_below(st, m->id, child, depth);
+	m->entered = false;
+	return err;
+}
+
+/* What is in @id once all moves are done, into @copy. */
+static int copy_below(struct settling *st, uint64_t id, uint64_t copy, unsigned depth)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	uint64_t child;
+	int len = 0, err = 0;
+
+	if (depth >= DEPTH_MAX)
+		return 0;
+	while (!err &&
+	       (len = index_next(st->ix, id, len ? name : NULL, (size_t)len, name, &row)) >= 0) {
+		bool copied = row.type == ENTRY_DIR && row.child >= st->copies;
+
+		if (row.type == ENTRY_DIR && moving_by_id(st, row.child))
+			continue;
+		if (copied) /* before that it may have been a file */
+			row.type = ENTRY_FILE;
+		err = copy_row(st, copy, name, (size_t)len, &row, &child);
+		if (!err && row.type == ENTRY_DIR)
+			err = copy_below(st, row.child, child, depth + 1);
+	}
+	for (size_t i = moving_into(st, id); !err && i < st->n && st->by_to[i]->to == id; i++)
+		err = copy_moved(st, st->by_to[i], copy, depth + 1);
+	return err;
+}
+
+static int doubt_below(struct settling *st, uint64_t id, unsigned depth)
+{
+	char name[PATH_NAME_MAX + 1];
 	struct index_row row;
 	int len = 0, err = 0;
 
 	while (!err && depth < DEPTH_MAX &&
-	       (len = index_next(ix, id, len ? name : NULL, (size_t)len, name, &row)) >= 0) {
+	       (len = index_next(st->ix, id, len ? name : NULL, (size_t)len, name, &row)) >= 0) {
 		struct index_row here = doubtful(&row, row.child);
-		uint64_t child;
 
-		err = doubt_copy_row(ix, copy, name, (size_t)len, &row, &child);
-		if (!err)
-			err = index_put(ix, id, name, (size_t)len, &here, NULL, 0);
+		if (row.type == ENTRY_DIR && row.child >= st->copies)
+			continue;
+		err = index_put(st->ix, id, name, (size_t)len, &here, NULL, 0);
 		if (!err && row.type == ENTRY_DIR)
-			err = doubt_below(ix, row.child, child, depth + 1);
+			err = doubt_below(st, row.child, depth + 1);
 	}
 	return err;
 }
 
-static int move_settle(struct index *ix, uint64_t id, uint64_t to, const char *name, size_t len)
+/* Where it is, if it was not moved. */
+static int doubt_moved(struct settling *st, const struct moving *m)
 {
-	uint64_t from, copy;
-	char was[256];
+	char name[PATH_NAME_MAX + 1];
 	struct index_row row, here;
-	int was_len = index_place(ix, id, &from, was, &row), err;
+	uint64_t at;
+	int err, len = index_place(st->ix, m->id, &at, name, &row);
 
-	if (was_len < 0)
-		return 0;
-	here = doubtful(&row, id);
-	err = index_put(ix, from, was, (size_t)was_len, &here, NULL, 0);
-	if (!err)
-		err = doubt_copy_row(ix, to, name, len, &row, &copy);
-	return err ? err : doubt_below(ix, id, copy, 0);
+	if (len < 0)
+		return 0; /* new: what is below was only ever sent to the other place */
+	here = doubtful(&row, m->id);
+	err = index_put(st->ix, at, name, (size_t)len, &here, NULL, 0);
+	return err ? err : doubt_below(st, m->id, 0);
 }
 
-/* Return: 1 with the first one taken out of the table, 0 when there is none, -errno. */
-static int move_take(struct index *ix, uint64_t *ret_id, uint64_t *ret_to, char name[256],
-		     int *ret_len)
+/* Whether it comes with another one that moves, at whose place it is copied, too. */
+static bool comes_along(const struct settling *st, const struct moving *m)
 {
+	const struct moving *with;
+	bool along = false;
+	uint64_t id = m->to;
+
+	for (unsigned depth = 0; id != INDEX_ROOT_ID; depth++) {
+		char name[PATH_NAME_MAX + 1];
+		struct index_row row;
+
+		if (id == m->id || depth == DEPTH_MAX)
+			return false; /* some of these were never sent together */
+		with = moving_by_id(st, id);
+		along |= with != NULL;
+		if (with)
+			id = with->to;
+		else if (index_place(st->ix, id, &id, name, &row) < 0)
+			break;
+	}
+	return along;
+}
+
+/* Return: how many were read from the table; @st->n of them are sound. Or -errno. */
+static int settling_read(struct settling *st)
+{
+	size_t max = 0;
 	MDB_cursor *cur;
 	MDB_val key, val;
-	int rc = mdb_cursor_open(ix->write, ix->moving, &cur);
+	MDB_stat stat;
+	int len, n = 0, rc = mdb_stat(st->ix->write, st->ix->moving, &stat);
 
-	if (!rc) {
-		rc = mdb_cursor_get(cur, &key, &val, MDB_FIRST);
-		if (!rc) {
-			*ret_id = 0;
-			if (key.mv_size == sizeof(*ret_id))
-				memcpy(ret_id, key.mv_data, sizeof(*ret_id));
-			*ret_id = be64toh(*ret_id);
-			*ret_len = place_parse(&key, &val, ret_to, name);
-			rc = mdb_cursor_del(cur, 0);
-		}
-		mdb_cursor_close(cur);
+	if (!rc)
+		rc = mdb_cursor_open(st->ix->write, st->ix->moving, &cur);
+	if (rc)
+		return index_failed(st->ix, rc);
+	max = stat.ms_entries;
+	st->moves = calloc(max + 1, sizeof(*st->moves));
+	st->by_to = calloc(max + 1, sizeof(struct moving *));
+	if (!st->moves || !st->by_to)
+		rc = ENOMEM;
+	while (!rc && (size_t)n < max && !(rc = mdb_cursor_get(cur, &key, &val, MDB_NEXT))) {
+		struct moving *m = &st->moves[st->n];
+
+		n++;
+		if (key.mv_size != sizeof(m->id))
+			continue;
+		memcpy(&m->id, key.mv_data, sizeof(m->id));
+		m->id = be64toh(m->id);
+		len = place_parse(&key, &val, &m->to, m->name);
+		if (len <= 0)
+			continue;
+		m->len = (uint8_t)len;
+		st->by_to[st->n++] = m;
 	}
-	if (rc == MDB_NOTFOUND)
-		return 0;
-	return rc ? index_failed(ix, rc) : 1;
+	mdb_cursor_close(cur);
+	return rc && rc != MDB_NOTFOUND ? index_failed(st->ix, rc) : n;
+}
+
+static int settling_do(struct settling *st)
+{
+	int err = 0, rc;
+
+	qsort(st->by_to, st->n, sizeof(struct moving *), cmp_to);
+	st->copies = index_new_dir(st->ix);
+	for (size_t i = 0; i < st->n && !err; i++)
+		if (!comes_along(st, &st->moves[i]))
+			err = copy_moved(st, &st->moves[i], st->moves[i].to, 0);
+	for (size_t i = 0; i < st->n && !err; i++)
+		err = doubt_moved(st, &st->moves[i]);
+	if (err)
+		return err;
+	rc = mdb_drop(st->ix->write, st->ix->moving, 0);
+	return rc ? index_failed(st->ix, rc) : 0;
 }
 
 int index_moves_settle(struct index *ix)
 {
-	char name[256];
-	uint64_t id = 0, to = 0;
-	int len = 0, more, n = 0;
+	struct settling st = { .ix = ix };
+	int err = 0, n = settling_read(&st);
 
-	while ((more = move_take(ix, &id, &to, name, &len)) > 0) {
-		int err = len > 0 ? move_settle(ix, id, to, name, (size_t)len) : 0;
-
-		if (err)
-			return err;
-		n++;
-	}
-	if (n)
+	if (n > 0)
+		err = settling_do(&st);
+	if (n > 0 && !err)
 		log_info("index", "%d moved directories were on their way: they are compared again",
 			 n);
-	return more;
+	free(st.moves);
+	free(st.by_to);
+	return n < 0 ? n : err;
 }

@@ -1,43 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What happens while a commit is on its way: a proxy makes the hub's answers late, the tree goes on changing."""
-import json, os, shutil, socket, subprocess, sys, threading, time
+import json, os, shutil, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from slow import Slow
 from spate import SPATE, World, check, compare, main
-
-
-class Slow:
-    """Passes bytes on; those of the hub `delay` seconds late."""
-
-    def __init__(self, port, delay):
-        self.target, self.delay = port, delay
-        self.s = socket.create_server(("127.0.0.1", 0))
-        self.port = self.s.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                c, _ = self.s.accept()
-                t = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:
-                return
-            threading.Thread(target=self.pump, args=(c, t, 0), daemon=True).start()
-            threading.Thread(target=self.pump, args=(t, c, self.delay), daemon=True).start()
-
-    def pump(self, a, b, delay):
-        try:
-            while data := a.recv(65536):
-                time.sleep(delay)
-                b.sendall(data)
-        except OSError:
-            pass
-        for k in (a, b):
-            try:
-                k.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 class SlowWorld(World):
@@ -96,6 +64,33 @@ def S5_a_directory_moved_while_its_files_are_on_their_way():
             os.mkdir(f"{w.tree}/D")
             fill(f"{w.tree}/D", 2)
             w.exact(f"pause {pause}")
+
+
+def W3_a_directory_renamed_over_a_name_that_was_just_read():
+    for first, second, gone in (("1", "2", True), ("2", "1", True), ("1", "2", False), ("2", "1", False)):
+        with SlowWorld() as w:
+            fill(f"{w.tree}/{first}/s")
+            for name in (second, "z"):
+                with open(f"{w.tree}/{name}", "w") as f:
+                    f.write("file")
+            w.slow_watch(.3)
+            w.flush()
+            with open(f"{w.tree}/z", "w") as f:  # on its way; the next cycle is read and waits
+                f.write("changed")
+            time.sleep(.1)
+            if gone:
+                os.unlink(f"{w.tree}/{second}")
+            else:
+                with open(f"{w.tree}/{second}", "w") as f:
+                    f.write("changed")
+            os.chmod(f"{w.tree}/{first}", 0o711)
+            time.sleep(.1)
+            if not gone:
+                os.unlink(f"{w.tree}/{second}")
+            os.rename(f"{w.tree}/{first}", f"{w.tree}/{second}")
+            w.exact(f"{first} over {second}, which was {'gone' if gone else 'there'}")
+            check(not w.metric(r'.*code="422"'), "a commit names a path twice")
+            check(w.status()["counters"]["conflicts"] == 0, "false conflicts")
 
 
 def C5_a_file_rewritten_and_removed_while_it_is_on_its_way():
@@ -270,7 +265,8 @@ def K1_a_lost_root_deletes_nothing():
 
 
 main([S5_a_directory_replaced_while_its_deletion_is_on_its_way, S5_a_directory_that_was_a_file_for_a_moment,
-      S5_a_directory_moved_while_its_files_are_on_their_way, C5_a_file_rewritten_and_removed_while_it_is_on_its_way,
+      S5_a_directory_moved_while_its_files_are_on_their_way, W3_a_directory_renamed_over_a_name_that_was_just_read,
+      C5_a_file_rewritten_and_removed_while_it_is_on_its_way,
       an_empty_hub_in_the_place_of_the_old_one_gets_everything, flush_begun_while_the_hub_is_down_waits_for_all_of_it,
       a_hub_restored_from_a_backup_gets_what_it_lost, a_directory_that_another_writer_removed_comes_back_whole,
       thousands_of_files_moved_out_at_once, W12_a_path_that_is_too_long_is_named_and_disturbs_nothing,

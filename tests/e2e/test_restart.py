@@ -81,6 +81,40 @@ def S1_daemon_killed_during_a_storm():
         check_log(w)
 
 
+def S1_what_was_sent_and_then_undone_while_no_daemon_ran():
+    """The answer to a commit was not seen, and everything is as it was before it again."""
+    for point in ("commit_queued", "reply_received", "commit_acked", "ack_written"):
+        with World() as w:
+            w.hub()
+            for path, data in (("rewritten", "A"), ("away", "A"), ("d/s/f", "A"), ("link", None)):
+                os.makedirs(os.path.dirname(f"{w.tree}/{path}"), exist_ok=True)
+                if data is None:
+                    os.symlink("here", f"{w.tree}/{path}")
+                else:
+                    with open(f"{w.tree}/{path}", "w") as f:
+                        f.write(data)
+            was = os.stat(f"{w.tree}/rewritten")
+            w.watch()
+            w.flush()
+            w.processes[-1].stop()
+            watch = w.watch("--quiet", "200", "--max-delay", "2000", env={"SPATE_FAIL": f"{point}:kill"})
+            with open(f"{w.tree}/rewritten", "w") as f:
+                f.write("B")
+            os.chmod(f"{w.tree}/d", 0o700)
+            for name in ("away", "d/s", "link"):
+                os.rename(f"{w.tree}/{name}", f"{w.dir}/{os.path.basename(name)}")
+            watch.p.wait(30)
+            with open(f"{w.tree}/rewritten", "w") as f:
+                f.write("A")
+            os.utime(f"{w.tree}/rewritten", ns=(was.st_atime_ns, was.st_mtime_ns))
+            os.chmod(f"{w.tree}/d", 0o755)
+            for name in ("away", "d/s", "link"):
+                os.rename(f"{w.dir}/{os.path.basename(name)}", f"{w.tree}/{name}")
+            w.watch()
+            w.exact(f"undone after {point}")
+            check(w.status()["counters"]["conflicts"] == 0, "false conflicts")
+
+
 def H2_a_commit_whose_reply_is_lost_is_applied_once():
     for point in ("hub_before_commit", "hub_after_commit", "hub_pack_written", "hub_body_read"):
         with World() as w:
@@ -207,7 +241,7 @@ def S5_eight_flushers_in_a_storm_are_never_lied_to():
         w.exact("after the storm")
 
 
-main([S_hub_stopped_and_started_during_a_storm, S1_daemon_killed_during_a_storm,
+main([S_hub_stopped_and_started_during_a_storm, S1_daemon_killed_during_a_storm, S1_what_was_sent_and_then_undone_while_no_daemon_ran,
       H2_a_commit_whose_reply_is_lost_is_applied_once,
       S3_restart_on_an_unchanged_tree_opens_nothing, S7_sigterm_sends_what_was_written_before_it,
       S7_sigterm_without_a_hub_exits_8, S8_a_second_daemon_exits_naming_the_holder,
