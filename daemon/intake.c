@@ -298,12 +298,8 @@ static void op_skipped(void *ctx, struct dir *dir, int err)
 
 	if (tree_path(dir, path) < 0)
 		snprintf(path, sizeof(path), "%.*s", dir->name_len, dir->name ? dir->name : "");
-	skips_set(s->skips,
-		  err == -EXDEV     ? SKIP_SPECIAL :
-		  err == -SP_EMOVED ? SKIP_HELD :
-				      SKIP_UNREADABLE,
-		  dir->serial, "", 0, path[0] ? path : ".",
-		  err == -EXDEV     ? "a second mount of a directory that is watched elsewhere" :
+	skips_set(s->skips, err == -SP_EMOVED ? SKIP_HELD : SKIP_UNREADABLE, dir->serial, "", 0,
+		  path[0] ? path : ".",
 		  err == -SP_EMOVED ? "the file system that was mounted here is gone or another "
 				      "one" :
 				      intake_reason(s, path, err, reason, sizeof(reason)));
@@ -518,7 +514,7 @@ static int intake_standin(struct sync *s, const struct dir *d)
 }
 
 /* Return: a wd, a stand-in when the watch limit is reached or nothing is watched, or -errno. */
-static int intake_add_watch(struct sync *s, struct dir *d, int fd)
+static int intake_add_watch(struct sync *s, struct dir *d, int fd, const struct path_ident *ident)
 {
 	char path[64];
 	int wd;
@@ -528,6 +524,8 @@ static int intake_add_watch(struct sync *s, struct dir *d, int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	/* Through the link to the descriptor: IN_DONT_FOLLOW would watch the link itself. */
 	wd = inotify_add_watch(s->inotify_fd, path, WATCHER_MASK & ~IN_DONT_FOLLOW);
+	if (wd >= 0 && ladder_second_mount(s->ladder, d, wd, ident))
+		return intake_standin(s, d);
 	if (wd >= 0)
 		return wd;
 	/* Not a full disk: the watch budget is used up. */
@@ -638,7 +636,7 @@ static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 	}
 	if (!err)
 		err = hold_mount(s, d, fd, &ident, &mount);
-	wd = err ? err : intake_add_watch(s, d, fd);
+	wd = err ? err : intake_add_watch(s, d, fd, &ident);
 	if (wd < 0) {
 		close(fd);
 		ladder_visit_failed(s->ladder, d, wd, now);

@@ -38,7 +38,6 @@ struct ladder {
 	void *ctx;
 	int cookie_wd;
 	struct list visits;
-	struct list aliases;  /* second mounts of watched directories, by dir.visit */
 	size_t n_visits;      /* DIR_TO_VISIT */
 	size_t n_listings;    /* DIR_LISTING */
 	size_t n_walk;        /* those of both that belong to a walk */
@@ -68,7 +67,6 @@ struct ladder *ladder_new(struct tree *tree, const struct ladder_ops *ops, void 
 	l->ctx = ctx;
 	l->cookie_wd = cookie_wd;
 	list_init(&l->visits);
-	list_init(&l->aliases);
 	return l;
 }
 
@@ -78,8 +76,6 @@ void ladder_free(struct ladder *l)
 		return;
 	/* The nodes outlive the ladder: leave none linked to its heads. */
 	while (list_pop(&l->visits))
-		;
-	while (list_pop(&l->aliases))
 		;
 	free(l);
 }
@@ -246,19 +242,6 @@ static void drop_node(struct ladder *l, struct dir *d)
 	tree_drop(l->tree, d);
 }
 
-/* @gone is not where it was: a second mount of it may be the only way to it now. */
-static void aliases_wake(struct ladder *l, const struct dir *gone)
-{
-	struct list *pos, *tmp;
-
-	list_for_each_safe(pos, tmp, &l->aliases) {
-		struct dir *d = container_of(pos, struct dir, visit);
-
-		if (d != gone && d->ident.dev == gone->ident.dev && d->ident.ino == gone->ident.ino)
-			visit_want_now(l, d, 0);
-	}
-}
-
 /* A placed or hanging node loses its place. Frees it when nothing is known by it any more. */
 static void limbo_enter(struct ladder *l, struct dir *d, uint64_t now_ns)
 {
@@ -267,7 +250,6 @@ static void limbo_enter(struct ladder *l, struct dir *d, uint64_t now_ns)
 	listing_cancel(l, d);
 	list_del(&d->visit);
 	tree_detach(l->tree, d, now_ns);
-	aliases_wake(l, d);
 	if (d->wd < 0 && list_empty(&d->children))
 		drop_node(l, d);
 }
@@ -770,34 +752,13 @@ static struct dir *place_bind(struct ladder *l, struct dir *d, int wd, uint64_t 
 	return NULL;
 }
 
-/* A second mount of @x, which keeps its place: following both would move it for ever. */
-static void alias_skip(struct ladder *l, struct dir *d, const struct path_ident *ident,
-		       uint64_t now_ns)
+bool ladder_second_mount(const struct ladder *l, const struct dir *d, int wd,
+			 const struct path_ident *ident)
 {
-	if (d->wd >= 0) {
-		struct dir *parent = d->parent;
-		uint8_t len = d->name_len;
-		char name[PATH_NAME_MAX + 1];
+	const struct dir *x = tree_by_wd(l->tree, wd);
 
-		memcpy(name, d->name, len);
-		limbo_enter(l, d, now_ns);
-		d = place_add(l, parent, name, len);
-		if (!d)
-			return;
-	}
-	limbo_children(l, d, now_ns);
-	d->ident = *ident;
-	list_del(&d->visit);
-	list_push(&l->aliases, &d->visit);
-	l->ops->skipped(l->ctx, d, -EXDEV);
-}
-
-static bool is_alias(struct ladder *l, const struct dir *x, const struct path_ident *ident)
-{
-	if (x == tree_root(l->tree))
-		return true;
-	return tree_placed(x) && x->ident.dev == ident->dev && x->ident.ino == ident->ino &&
-	       x->ident.mnt_id != ident->mnt_id;
+	return x && x != d && tree_placed(x) && x->ident.dev == ident->dev &&
+	       x->ident.ino == ident->ino && x->ident.mnt_id != ident->mnt_id;
 }
 
 /*
@@ -850,12 +811,9 @@ static struct dir *place_settle(struct ladder *l, struct dir *d, int wd,
 	}
 	if (!x)
 		return place_bind(l, d, wd, now_ns);
-	if (is_alias(l, x, ident))
-		alias_skip(l, d, ident, now_ns);
-	else if (tree_below(d, x))
-		place_above(l, d, x, c->epoch, now_ns);
-	else
+	if (!tree_below(d, x))
 		return place_take_over(l, d, x, c, now_ns);
+	place_above(l, d, x, c->epoch, now_ns);
 	return NULL;
 }
 

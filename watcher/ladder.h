@@ -81,8 +81,7 @@ struct ladder_ops {
 	void (*cookie)(void *ctx, const char *name, size_t len);
 	/** root_lost() - the root itself was moved, removed or unmounted. */
 	void (*root_lost)(void *ctx, const char *why);
-	/** skipped() - a directory that cannot be watched or entered, with the reason; -EXDEV: a second
-	 * mount of a watched directory; -ENOMEM: something in it cannot be followed. */
+	/** skipped() - a directory that cannot be watched or entered, with the reason; -ENOMEM: something in it cannot be followed. */
 	void (*skipped)(void *ctx, struct dir *dir, int err);
 	/** hold()/release() - work of an epoch is pending / done; hold_now() uses the current epoch. */
 	unsigned (*hold_now)(void *ctx);
@@ -155,6 +154,11 @@ struct ladder_visit {
 	uint64_t number;
 	bool want_stat;
 };
+
+/** ladder_second_mount() - whether @wd, which the inode at @d's place was given, is that of a directory at
+ * another place by another mount. Following both would move it for ever: @d gets a stand-in. */
+bool ladder_second_mount(const struct ladder *l, const struct dir *d, int wd,
+			 const struct path_ident *ident);
 
 /** ladder_visited() - @d was opened and watched. @d may be freed: go on with the answer's dir. */
 struct ladder_visit ladder_visited(struct ladder *l, struct dir *d, int wd,

@@ -63,7 +63,7 @@ struct dir {
 	uint32_t list_flags;  /* what the listing under way was asked for */
 	unsigned visit_epoch; /* the barrier epoch held while DIR_TO_VISIT */
 	unsigned list_epoch;  /* … while DIR_LISTING */
-	struct list visit;    /* in the visit queue, or among the aliases */
+	struct list visit;    /* in the visit queue */
 	uint64_t limbo_ns;    /* since when */
 	uint64_t number;      /* of its newest listing */
 	uint64_t seen;        /* number of the parent's listing that saw it */

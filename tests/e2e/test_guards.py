@@ -340,6 +340,31 @@ def W15_another_file_system_in_the_place_of_one():
             subprocess.run(["umount", "-l", at], stderr=subprocess.DEVNULL)
 
 
+def W15_a_directory_mounted_twice_in_the_tree_is_exact_at_both_places():
+    with World() as w:
+        w.hub()
+        one, two = f"{w.tree}/one", f"{w.tree}/deep/two"
+        fill(one, 2, 5)
+        os.makedirs(two)
+        w.watch()
+        w.flush()
+        subprocess.run(["mount", "--bind", one, two], check=True)
+        try:
+            wait_for(lambda: w.status()["mode"] == "hybrid", "the second mount is not polled")
+            w.exact("mounted")
+            for n, where in enumerate((one, two, one)):
+                with open(f"{where}/d0/new{n}", "w") as f:
+                    f.write(where)
+                os.rename(f"{where}/d{n % 2}", f"{where}/e{n}")
+                os.mkdir(f"{where}/d0") if not os.path.exists(f"{where}/d0") else None
+                w.exact(f"changed through {where}")
+            w.processes[-1].stop()
+            w.watch()
+            w.exact("restarted")
+        finally:
+            subprocess.run(["umount", "-l", two], stderr=subprocess.DEVNULL)
+
+
 if __name__ == "__main__":
     main([K2_few_deletions_found_at_the_start_apply, K2_many_deletions_found_at_the_start_wait_for_confirm,
           K2_a_number_of_ones_own, K2_everything_removed_under_a_live_watch_applies_at_once,
@@ -347,4 +372,5 @@ if __name__ == "__main__":
           K1_a_root_that_is_moved_away_and_back, K1_a_root_that_is_replaced_is_taken_after_confirm,
           K1_another_root_at_the_start, K1_a_root_that_is_unmounted_under_the_watch,
           no_descriptor_of_an_idle_tree, W15_a_mount_that_vanishes_and_comes_back_holds_its_subtree,
-          W15_another_file_system_in_the_place_of_one])
+          W15_another_file_system_in_the_place_of_one,
+          W15_a_directory_mounted_twice_in_the_tree_is_exact_at_both_places])
