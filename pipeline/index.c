@@ -321,6 +321,10 @@ int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_l
 	if (rc)
 		return rc == MDB_NOTFOUND ? -EIO : to_errno(ix, rc);
 	rc = next_row(cur, &key, k.b, ret);
+	/* A search that leads astray finds what was found before, for ever. */
+	if (!rc && mdb_cmp(mdb_cursor_txn(cur), ix->rows, &key,
+			   &(MDB_val){ .mv_data = k.b, .mv_size = 8 + after_len + 1 }) < 0)
+		rc = MDB_CORRUPTED;
 	if (!rc) {
 		memcpy(name, (const char *)key.mv_data + 8, key.mv_size - 8);
 		name[key.mv_size - 8] = '\0';
