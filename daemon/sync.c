@@ -315,8 +315,10 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))
 		err = sync_forget(s);
 	/* Asked beside commits, an answer may be older than a later acknowledgement. */
-	else if (state->exists && (s->older || state->version < s->asked_version))
+	else if (state->exists && (s->older || state->version < s->asked_version)) {
 		err = sync_distrust(s, "the hub is older than what it had acknowledged");
+		unknown = true; /* what was deleted since may be there again */
+	}
 	if (err)
 		return err;
 	s->older = false;

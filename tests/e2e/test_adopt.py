@@ -148,7 +148,36 @@ def killed_while_it_learns():
             w.processes[-1].stop()
 
 
+def K5_what_an_older_hub_has_again_is_unclaimed():
+    with World() as w:
+        for n in range(20):
+            os.makedirs(f"{w.tree}/D{n % 3}", exist_ok=True)
+            with open(f"{w.tree}/D{n % 3}/f{n}", "w") as f:
+                f.write(str(n))
+        hub = w.hub()
+        w.watch()
+        w.flush()
+        hub.stop()
+        shutil.copytree(w.data, f"{w.dir}/backup")
+        hub = w.hub()
+        os.unlink(f"{w.tree}/D0/f0")
+        os.rename(f"{w.tree}/D1", f"{w.tree}/E1")
+        w.flush()
+        hub.kill()
+        shutil.rmtree(w.data)
+        os.rename(f"{w.dir}/backup", w.data)
+        w.hub()
+        with open(f"{w.tree}/last", "w") as f:
+            f.write("written after")
+        wait_for(lambda: w.flush(code=None)["unclaimed_count"] == 9, "what was deleted since is not listed")
+        paths = {u["path"] for u in w.status()["unclaimed"]}
+        check(paths == {"D0/f0", "D1"}, f"unclaimed: {paths}")
+        w.run("confirm", w.tree, "--state", w.state)
+        w.exact("confirmed")
+
+
 if __name__ == "__main__":
     main([an_equal_tree_is_taken_over_without_sending_anything, what_differs_is_sent_and_what_is_missing_stays,
           a_file_where_the_remote_has_a_directory_waits, a_push_without_state_names_what_differs,
-          killed_while_it_learns])
+          killed_while_it_learns,
+          K5_what_an_older_hub_has_again_is_unclaimed])
