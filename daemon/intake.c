@@ -350,7 +350,7 @@ static void intake_read_rules(struct sync *s, struct dir *d, int fd)
 void intake_rules_again(struct sync *s)
 {
 	if (rules_load(&s->rules))
-		ladder_walk(s->ladder);
+		hold_anew(s);
 }
 
 /* At once, so that what comes behind it in the ring is judged by what it says now. */
@@ -360,9 +360,12 @@ static void intake_rule_file(struct sync *s, struct dir *d)
 	int fd = intake_open(s, d);
 	bool there = fd >= 0 && !path_ident_of(fd, &ident) && path_ident_same(&ident, &d->ident);
 
-	/* If it is not there (any more), a visit will find it and read them. */
-	if (!there || rules_read(&s->rules, fd, d->name, &d->rules))
+	/* If it is not there (any more), a visit will find it and read them. What new rules leave out was
+	 * not deleted by anybody: it is counted before it goes. */
+	if (!there)
 		ladder_rewalk(s->ladder, d);
+	else if (rules_read(&s->rules, fd, d->name, &d->rules))
+		hold_anew(s);
 	if (fd >= 0)
 		close(fd);
 }

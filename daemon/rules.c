@@ -241,8 +241,7 @@ void rules_root_page(struct rules *r, const struct scan_page *page)
 		return;
 	if (!r->root_kept && r->root_ignored && !r->root_told)
 		log_warn("rules",
-			 "the ignore rules exclude everything in %s: the remote copy "
-			 "becomes empty (its older versions stay)",
+			 "the ignore rules exclude everything in %s: nothing of it is kept",
 			 r->root);
 	r->root_told = !r->root_kept && r->root_ignored;
 }

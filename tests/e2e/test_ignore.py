@@ -315,8 +315,30 @@ def W13_info_exclude_counts_again_after_sighup_and_when_it_is_watched():
             check(kept_by_us(w) == {b"a.c"}, f"{kept_by_us(w)}")
 
 
+def W13_rules_that_leave_nothing_of_many_paths_wait_for_confirm():
+    with World() as w:
+        for i in range(1500):
+            os.makedirs(f"{w.tree}/d{i % 20}", exist_ok=True)
+            write(f"{w.tree}/d{i % 20}/f{i}")
+        w.hub()
+        w.watch()
+        w.exact("before")
+        write(f"{w.tree}/.spateignore", b"*\n")
+        wait_for(lambda: w.flush(code=None)["held"] == 1520, "what the rule leaves out is not held")
+        check(len(walk(w.pull())) == 1520, "the remote lost something")
+        os.unlink(f"{w.tree}/.spateignore")
+        wait_for(lambda: w.flush(code=None)["held"] == 0, "still held without the rule")
+        w.exact("without the rule")
+        write(f"{w.tree}/.spateignore", b"*\n")
+        wait_for(lambda: w.flush(code=None)["held"] == 1520, "the second time")
+        w.run("confirm", w.tree, "--state", w.state)
+        w.flush()
+        check(not walk(w.pull()), "confirmed, and something is left")
+
+
 main([W13_what_is_kept_is_what_git_keeps_while_trees_and_rules_change, W13_push_keeps_what_git_keeps,
       W13_by_default_nothing_is_ignored, W13_an_ignored_tree_costs_no_watches,
       W13_directories_move_into_and_out_of_ignored_places, W13_a_rule_counts_for_what_is_written_after_it,
-      W13_rules_that_leave_nothing_are_said_and_survived, W13_files_of_rules_that_are_none_change_nothing,
+      W13_rules_that_leave_nothing_are_said_and_survived,
+      W13_rules_that_leave_nothing_of_many_paths_wait_for_confirm, W13_files_of_rules_that_are_none_change_nothing,
       W13_verify_names_what_should_not_be_there, W13_info_exclude_counts_again_after_sighup_and_when_it_is_watched])
