@@ -347,23 +347,30 @@ def test_hub_down(hub):
     hub.start()
 
 
+TESTS = [test_exact, test_sigchld_ignored, test_edits_are_kept, test_special_files, test_old_version,
+         test_symlink_in_the_way, test_not_empty, test_interrupted, test_leftovers, test_half_set, test_refusals,
+         test_hub_down, test_flipped_byte]
+
+
 def main():
+    failed = 0
     hub = Hub()
     try:
-        for test in (test_exact, test_sigchld_ignored, test_edits_are_kept, test_special_files, test_old_version,
-                     test_symlink_in_the_way, test_not_empty, test_interrupted,
-                     test_leftovers, test_half_set,
-                     test_refusals, test_hub_down,
-                     test_flipped_byte):
+        for test in TESTS:
             begun = time.monotonic()
-            test(hub)
-            print("ok %s %.1f s" % (test.__name__, time.monotonic() - begun), flush=True)
+            try:
+                test(hub)
+                print("[PASS] %s (%.1f s)" % (test.__name__, time.monotonic() - begun), flush=True)
+            except Exception as e:
+                failed += 1
+                print("[FAIL] %s: %s: %s" % (test.__name__, type(e).__name__, e), flush=True)
         hub.stop()
     finally:
         hub.p.kill()
     subprocess.run(["chmod", "-R", "u+rwx", TOP], check=False)
     shutil.rmtree(TOP)
-    return 0
+    print("%d passed, %d failed" % (len(TESTS) - failed, failed))
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
