@@ -223,7 +223,7 @@ def check_log(w):
 
 
 def rounds(normal, slow, long):
-    """How often something random or large is done: @slow with sanitizers, @long by test_rounds_long.py."""
+    """How often something random or large is done: @slow with sanitizers, @long by test_rounds_soak.py."""
     return long if os.environ.get("SPATE_LONG") else normal if SLOW == 1 else slow
 
 

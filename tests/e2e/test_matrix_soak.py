@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Random sequences of the mutations, mixed with each other in the same directories, until the time is up.
 
-usage: test_matrix_long.py [--budget SECONDS] [--seed N] [--fs NAME]
+usage: test_matrix_soak.py [--budget SECONDS] [--seed N] [--fs NAME]
 """
 import inspect, json, os, random, sys, time
 
