@@ -24,6 +24,7 @@ struct finding {
 	const struct record *taken, *waiting;
 	const char *reason; /* of being left out, or NULL */
 	enum skip_kind kind;
+	bool ignored;
 	struct index_row row;
 	bool has_row;
 	struct stat st;
@@ -40,6 +41,7 @@ static void find_place(struct sync *s, const char *path, size_t len, struct find
 	while (d && (end = memchr(path, '/', len))) {
 		size_t n = (size_t)(end - path);
 
+		f->ignored = f->ignored || rules_ignored(&s->rules, d, path, n, true);
 		d = tree_child(s->tree, d, path, n);
 		path = end + 1;
 		len -= n + 1;
@@ -78,6 +80,8 @@ static void find(struct sync *s, const char *path, size_t len, struct finding *f
 	f->stat_err = find_stat(s, path, f->name, &f->st);
 	if (!f->dir)
 		return;
+	f->ignored = f->ignored || rules_ignored(&s->rules, f->dir, f->name, f->name_len,
+						 !f->stat_err && S_ISDIR(f->st.st_mode));
 	f->taken = coalesce_find(s->dirty, f->dir->serial, f->name, f->name_len, true);
 	f->waiting = coalesce_find(s->dirty, f->dir->serial, f->name, f->name_len, false);
 	f->reason = skips_reason(s->skips, f->dir->serial, f->name, f->name_len, &f->kind);
@@ -101,18 +105,8 @@ static const char *explain_wait(const struct record *r)
 }
 
 /* Return: the state; *@text: why. */
-static const char *explain_state(const struct finding *f, const char **text)
+static const char *explain_work(const struct finding *f, const char **text)
 {
-	static const char *const kinds[SKIP_KINDS] = { "special", "unreadable", "refused",
-						       "unstable" };
-
-	*text = f->reason;
-	if (!f->dir) {
-		*text = "its directory is not known: it does not exist, or was not looked at yet";
-		return "unknown";
-	}
-	if (f->reason && f->kind != SKIP_UNSTABLE)
-		return kinds[f->kind];
 	if (f->waiting && f->waiting->state == RECORD_LATER && f->waiting->wait == WAIT_OPEN) {
 		*text = "it is open for writing: sent when closed, or --max-delay old, or flushed";
 		return "held back";
@@ -121,27 +115,57 @@ static const char *explain_state(const struct finding *f, const char **text)
 		*text = explain_wait(f->waiting);
 		return "dirty";
 	}
-	if (f->taken) {
-		*text = f->waiting ? explain_wait(f->waiting) :
-				     "it is being read or sent right now";
-		return "sending";
-	}
-	if (f->reason)
-		return kinds[f->kind];
-	if (f->has_row && f->row.flags & INDEX_UNCONFIRMED) {
+	*text = f->waiting ? explain_wait(f->waiting) : "it is being read or sent right now";
+	return "sending";
+}
+
+/* The same, of what the index knows. */
+static const char *explain_known(const struct index_row *row, const char **text)
+{
+	bool foreign = row->flags & INDEX_FOREIGN, doubt = row->mode == UINT32_MAX;
+
+	if (row->flags & INDEX_UNCONFIRMED || (doubt && !foreign)) {
 		*text = "it was sent and the answer is not known";
 		return "unknown";
 	}
-	if (f->has_row && f->row.mode == UINT32_MAX) {
+	if (foreign && (doubt || conflict_kept(row))) {
 		*text = "another writer has changed it at the remote";
 		return "conflict";
 	}
-	if (f->has_row) {
-		*text = "no event since it was acknowledged";
-		return "synced";
+	if (foreign) {
+		*text = "the remote has it; what is here was not compared with it yet";
+		return "unknown";
 	}
-	*text = f->stat_err == -ENOENT ? "it is neither here nor known at the remote" :
-					 "it exists, but nothing has been seen of it";
+	*text = "no event since it was acknowledged";
+	return "synced";
+}
+
+static const char *explain_state(const struct finding *f, const char **text)
+{
+	static const char *const kinds[SKIP_KINDS] = {
+		[SKIP_SPECIAL] = "special", [SKIP_UNREADABLE] = "unreadable",
+		[SKIP_REFUSED] = "refused", [SKIP_UNSTABLE] = "unstable",
+		[SKIP_HELD] = "held",       [SKIP_UNCLAIMED] = "unclaimed",
+	};
+
+	*text = f->reason;
+	if (f->reason && f->kind != SKIP_UNSTABLE)
+		return kinds[f->kind];
+	if (f->waiting || f->taken)
+		return explain_work(f, text);
+	if (f->reason)
+		return kinds[f->kind];
+	if (f->ignored) {
+		*text = "a rule says that it is not kept";
+		return "ignored";
+	}
+	if (f->has_row)
+		return explain_known(&f->row, text);
+	if (!f->dir)
+		*text = "its directory is not known: it does not exist, or was not looked at yet";
+	else
+		*text = f->stat_err == -ENOENT ? "it is neither here nor known at the remote" :
+						 "it exists, but nothing has been seen of it";
 	return "unknown";
 }
 

@@ -97,6 +97,8 @@ def K2_a_number_of_ones_own():
         p = w.watch("--max-delete", "4")
         held(w, 5, "--max-delete 4")
         remote_is(w, copy, "--max-delete 4")
+        e = json.loads(w.run("explain", w.tree, "d0/f1", "--state", w.state, "--json").stdout)
+        check(e["state"] == "held" and "spate confirm" in e["text"], e)
         check(p.stop() == 8, "a watch with held deletions ends with 0")
         w.watch("--max-delete", "5")
         w.exact("--max-delete 5")

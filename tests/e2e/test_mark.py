@@ -126,7 +126,10 @@ def O3_explain_says_what_is_known_of_a_path():
         os.mkdir(f"{w.tree}/d")
         write(f"{w.tree}/d/synced", b"x")
         os.mkfifo(f"{w.tree}/pipe")
-        w.watch("--max-delay", "300000")
+        write(f"{w.tree}/d/left.out", b"x")
+        os.mkdir(f"{w.tree}/out")
+        write(f"{w.tree}/out/file", b"x")
+        w.watch("--max-delay", "300000", "--exclude", "*.out", "--exclude", "/out/")
         version = w.flush()["version"]
         e = explain(w, "d/synced")
         check(e["state"] == "synced" and e["version"] == version, e)
@@ -143,6 +146,8 @@ def O3_explain_says_what_is_known_of_a_path():
             check("written" in e["dirty"]["why"] and e["dirty"]["due_in_seconds"] > 0, e)
             check(e["directory"]["last_event"]["event"] == "modify", e)
         check(explain(w, "pipe")["state"] == "special", "a FIFO")
+        for path in ("d/left.out", "out", "out/file"):
+            check(explain(w, path)["state"] == "ignored", explain(w, path))
         check(explain(w, "no/such/file")["state"] == "unknown", "a path in no directory")
         check(explain(w, ".")["state"] in ("synced", "dirty"), "the tree")
         check("not in DIR" in explain(w, "../x", code=2), "a path outside")
