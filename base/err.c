@@ -9,12 +9,11 @@
 
 struct err_row {
 	int code;
-	int parent;
 	const char *text;
 };
 
 static const struct err_row err_rows[] = {
-#define SP_ERR_ROW(name, value, parent, text) { name, parent, text },
+#define SP_ERR_ROW(name, value, text) { name, text },
 	SP_ERRORS(SP_ERR_ROW)
 #undef SP_ERR_ROW
 };
@@ -36,12 +35,4 @@ const char *err_str(int err)
 	if (row)
 		return row->text;
 	return strerror_r(code, text, sizeof(text));
-}
-
-int err_errno(int err)
-{
-	int code = err < 0 ? -err : err;
-	const struct err_row *row = err_find(code);
-
-	return row ? row->parent : code;
 }

@@ -34,6 +34,13 @@ bool path_name_ok(const void *name, size_t len)
 	return !name_fault(name, len) && !memchr(name, '/', len);
 }
 
+int path_name_cmp(const void *a, size_t alen, const void *b, size_t blen)
+{
+	int c = memcmp(a, b, alen < blen ? alen : blen);
+
+	return c ? c : (alen > blen) - (alen < blen);
+}
+
 static const char *path_fault(const char *path, size_t len)
 {
 	const char *end = path + len;

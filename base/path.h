@@ -16,6 +16,9 @@
 /** path_name_ok() - one component: 1..255 bytes, no '/', no NUL, not "." or "..". */
 bool path_name_ok(const void *name, size_t len);
 
+/** path_name_cmp() - order of two names by byte value, the shorter one first. */
+int path_name_cmp(const void *a, size_t alen, const void *b, size_t blen);
+
 /**
  * path_ok() - a relative path of such components joined by single '/', at most
  * PATH_BYTES_MAX bytes. @ret_why (may be NULL) receives a static text on refusal.

@@ -134,11 +134,6 @@ void ring_close(struct ring *r)
 	free(r);
 }
 
-size_t ring_size(const struct ring *r)
-{
-	return r->size;
-}
-
 size_t ring_room(struct ring *r, void **ret_at)
 {
 	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);

@@ -44,9 +44,6 @@ int ring_open(struct ring **ret_ring, size_t size_bytes);
 /** ring_close() - unmap and close. Both sides must have stopped. NULL is fine. */
 void ring_close(struct ring *r);
 
-/** ring_size() - capacity in bytes. */
-size_t ring_size(const struct ring *r);
-
 /* --- producer side ------------------------------------------------------------------- */
 
 /**

@@ -13,21 +13,9 @@
 
 #define ANSWER_MS 5000
 
-static const char *text_of(json_t *o, const char *key)
-{
-	const char *text = json_string_value(json_object_get(o, key));
-
-	return text ? text : "";
-}
-
 static double real_of(json_t *o, const char *key)
 {
 	return json_number_value(json_object_get(o, key));
-}
-
-static long long number_of(json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
 }
 
 static void explain_dirty(json_t *o)
@@ -35,9 +23,9 @@ static void explain_dirty(json_t *o)
 	if (!o)
 		return;
 	printf("%-10s for %.3f s, because %s", "dirty", real_of(o, "since_seconds"),
-	       text_of(o, "why"));
-	if (number_of(o, "tries"))
-		printf(", %lld tries", number_of(o, "tries"));
+	       peer_text(o, "why"));
+	if (peer_number(o, "tries"))
+		printf(", %lld tries", peer_number(o, "tries"));
 	if (json_object_get(o, "due_in_seconds"))
 		printf(", due in %.3f s", real_of(o, "due_in_seconds"));
 	putchar('\n');
@@ -49,15 +37,17 @@ static void explain_print(const char *path, json_t *o)
 	json_t *dir = json_object_get(o, "directory"), *event = json_object_get(dir, "last_event");
 
 	printf("%-10s %s\n", "path", path);
-	printf("%-10s %s: %s\n", "state", text_of(o, "state"), text_of(o, "text"));
+	printf("%-10s %s: %s\n", "state", peer_text(o, "state"), peer_text(o, "text"));
 	explain_dirty(json_object_get(o, "dirty"));
 	if (disk)
 		printf("%-10s %lld bytes, mode %s, owned by uid %lld\n", "here",
-		       number_of(disk, "size"), text_of(disk, "mode"), number_of(disk, "uid"));
+		       peer_number(disk, "size"), peer_text(disk, "mode"),
+		       peer_number(disk, "uid"));
 	if (index)
 		printf("%-10s %s, content of version %lld, %lld bytes%s%s%s\n", "remote",
-		       text_of(index, "type"), number_of(index, "rev"), number_of(index, "size"),
-		       text_of(index, "hash")[0] ? ", sha256 " : "", text_of(index, "hash"),
+		       peer_text(index, "type"), peer_number(index, "rev"),
+		       peer_number(index, "size"), peer_text(index, "hash")[0] ? ", sha256 " : "",
+		       peer_text(index, "hash"),
 		       json_is_true(json_object_get(index, "unstable")) ? ", unstable" : "");
 	if (dir)
 		printf("%-10s %s%s\n", "directory",
@@ -65,8 +55,8 @@ static void explain_print(const char *path, json_t *o)
 		       json_is_true(json_object_get(dir, "listing")) ? ", being listed" : "");
 	if (event)
 		printf("%-10s %s, %.3f s ago in its directory\n", "last event",
-		       text_of(event, "event"), real_of(event, "seconds_ago"));
-	printf("%-10s %lld", "version", number_of(o, "version"));
+		       peer_text(event, "event"), real_of(event, "seconds_ago"));
+	printf("%-10s %lld", "version", peer_number(o, "version"));
 	if (json_object_get(o, "last_commit_seconds_ago"))
 		printf(", the last commit %.3f s ago", real_of(o, "last_commit_seconds_ago"));
 	putchar('\n');
@@ -99,7 +89,7 @@ int verb_explain(int argc, char **argv)
 	if (ret)
 		return ret;
 	if (json_object_get(answer, "error"))
-		ret = cli_fail(EXIT_FAILED, "explain", "%s", text_of(answer, "error"));
+		ret = cli_fail(EXIT_FAILED, "explain", "%s", peer_text(answer, "error"));
 	else if (common.json)
 		cli_print(json_incref(answer));
 	else

@@ -118,3 +118,15 @@ int peer_ask(const char *verb, const char *dir, const struct cli_common *common,
 	err = control_ask(at.state, request, timeout_ms, ret);
 	return err ? peer_failed(verb, &at, err, exit_late) : 0;
 }
+
+const char *peer_text(json_t *answer, const char *key)
+{
+	const char *text = json_string_value(json_object_get(answer, key));
+
+	return text ? text : "";
+}
+
+long long peer_number(json_t *answer, const char *key)
+{
+	return json_integer_value(json_object_get(answer, key));
+}

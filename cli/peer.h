@@ -43,4 +43,9 @@ bool peer_holder(const char *state, char out[128]);
 int peer_ask(const char *verb, const char *dir, const struct cli_common *common, json_t *request,
 	     uint64_t timeout_ms, int exit_late, json_t **ret);
 
+/** peer_text() - a text of an answer; "" when there is none. */
+const char *peer_text(json_t *answer, const char *key);
+/** peer_number() - an integer of an answer; 0 when there is none. */
+long long peer_number(json_t *answer, const char *key);
+
 #endif

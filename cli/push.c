@@ -79,6 +79,24 @@ static int push_through_watch(const struct sync_config *conf, bool json)
 	return err;
 }
 
+static void push_explain(int err, const struct push_result *result, const char *root)
+{
+	if (err == -SP_ECONFLICT)
+		cli_fail(EXIT_DIFFERS, "push",
+			 "another writer has changed what this would change; "
+			 "nothing of that batch was applied: look at it with spate pull, or "
+			 "send on top of it with --overwrite");
+	else if (err == -SP_EPENDING && result->n_held)
+		cli_fail(EXIT_PENDING, "push",
+			 "%llu paths that were known are not in %s any more; their deletion is "
+			 "held: "
+			 "if they are meant to be gone, say --max-delete %llu",
+			 (unsigned long long)result->n_held, root,
+			 (unsigned long long)result->n_held);
+	else if (err)
+		cli_fail(cli_exit(err), "push", "%s", result->why);
+}
+
 int verb_push(int argc, char **argv)
 {
 	struct daemon_options opt = { .live = true };
@@ -123,20 +141,7 @@ int verb_push(int argc, char **argv)
 		return push_through_watch(&opt.sync, common.json);
 	if (!err || err == -SP_EPARTIAL || err == -SP_ECONFLICT || result.n_held)
 		push_print(&result, &opt.sync.url, common.json);
-	if (err == -SP_ECONFLICT)
-		cli_fail(EXIT_DIFFERS, "push",
-			 "another writer has changed what this would change; "
-			 "nothing of that batch was applied: look at it with spate pull, or "
-			 "send on top of it with --overwrite");
-	else if (err == -SP_EPENDING && result.n_held)
-		cli_fail(EXIT_PENDING, "push",
-			 "%llu paths that were known are not in %s any more; their deletion is "
-			 "held: "
-			 "if they are meant to be gone, say --max-delete %llu",
-			 (unsigned long long)result.n_held, opt.sync.root,
-			 (unsigned long long)result.n_held);
-	else if (err)
-		cli_fail(cli_exit(err), "push", "%s", result.why);
+	push_explain(err, &result, opt.sync.root);
 	json_decref(result.skipped);
 	json_decref(result.failed);
 	json_decref(result.held);

@@ -16,7 +16,7 @@ int verb_watch(int argc, char **argv)
 	const struct cli_opt opts[] = {
 		{ "to", &t.to, NULL, "URL  workspace to push to; without it a hub is embedded" },
 		{ "http", &opt.http, NULL,
-		  "ADDR  serve /metrics, /livez, /readyz (127.0.0.1:9107)" },
+		  "ADDR  serve /metrics, /livez, /readyz, for example at 127.0.0.1:9107" },
 		{ "io", &t.io, NULL, "ENGINE  auto, uring or threads (auto)" },
 		{ "quiet", &t.quiet, NULL, "MS  a cycle ends when quiet for this long (5)" },
 		{ "max-delay", &t.max_delay, NULL, "MS  a cycle is open at most this long (100)" },

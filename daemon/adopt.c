@@ -31,7 +31,7 @@ struct adopt {
 	} dirs[(PATH_BYTES_MAX + 1) / 2];
 };
 
-struct index_row adopt_row(const struct entry *e)
+static struct index_row adopt_row(const struct entry *e)
 {
 	struct index_row row = {
 		.type = (uint8_t)e->type,

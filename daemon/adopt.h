@@ -19,9 +19,6 @@
 struct sync;
 struct adopt;
 
-/** adopt_row() - the index row of a manifest's entry, but for a directory's child. Pure. */
-struct index_row adopt_row(const struct entry *e);
-
 /** adopt_begin() - fetch @state's newest manifest. Until the end nothing is sent. Return: 0, -errno. */
 int adopt_begin(struct sync *s, const struct remote_state *state);
 /** adopt_work() - a slice of it. */

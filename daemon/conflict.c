@@ -26,11 +26,6 @@ int conflict_policy(const char *text, enum on_conflict *ret)
 	return -EINVAL;
 }
 
-const char *conflict_policy_name(enum on_conflict policy)
-{
-	return policies[policy];
-}
-
 size_t conflict_name(const char *name, size_t len, const uint8_t writer[WRITER_BYTES], uint64_t rev,
 		     char out[PATH_NAME_MAX + 1])
 {

@@ -22,7 +22,6 @@
 
 /** conflict_policy() - "ours", "theirs", "keep-both". Return: 0 or -EINVAL. */
 int conflict_policy(const char *text, enum on_conflict *ret);
-const char *conflict_policy_name(enum on_conflict policy);
 
 /** conflict_name() - NAME.conflict-WRITER-REV, the name cut between characters so that all of it has at
  * most PATH_NAME_MAX bytes. Return: its length. Pure. */

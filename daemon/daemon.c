@@ -77,6 +77,7 @@ static json_t *daemon_counters(const struct sync_health *h)
 	COUNTER(skipped);
 	COUNTER(torn);
 	COUNTER(deletes_sent);
+	COUNTER(moves_sent);
 	COUNTER(audit_found);
 #undef COUNTER
 	return c;

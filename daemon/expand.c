@@ -162,8 +162,7 @@ static void expand_skip(struct flight *f, struct read_item *item, const struct s
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 }
 
-/* After the first error nothing more is written: what was planned is not sent then. */
-static bool expand_writing(struct flight *f)
+bool expand_writing(struct flight *f)
 {
 	if (!f->index_err && !f->writing) {
 		f->index_err = index_begin(f->sync->index);
@@ -437,12 +436,83 @@ static void expand_ignored(struct flight *f, const struct dir *d, struct read_it
 	}
 }
 
+/* The path of @item here. One that is too long for the remote is a file that cannot be read. */
+static void expand_spot(const struct flight *f, struct read_item *item, struct spot *ret)
+{
+	const char *dir = f->dirs[item->dir].path;
+
+	ret->len = 0;
+	if (dir[0])
+		spot_enter(ret, dir, strlen(dir));
+	spot_enter(ret, item->name, item->name_len);
+	if (ret->len <= PATH_BYTES_MAX)
+		return;
+	item->result = READ_FAILED;
+	item->err = -ENAMETOOLONG;
+}
+
+/* What nothing is sent for. Return: whether the record is done with. */
+static bool expand_quiet(struct flight *f, struct read_item *item, const struct plan *plan,
+			 const struct spot *at, struct dir *d)
+{
+	struct sync *s = f->sync;
+
+	if (plan->kind == PLAN_SKIP) {
+		if (item->result != READ_SPECIAL)
+			expand_skip(f, item, at);
+	} else if (plan->kind == PLAN_TOUCH) {
+		/* The index learns a new stat; the remote need not hear of it. */
+		if (!item->moved)
+			expand_write(f, item, &plan->row, true);
+		s->totals.existing += item->result != READ_DIR;
+	} else {
+		s->totals.existing += item->result == READ_SAME || item->result == READ_SYMLINK;
+		if (item->result == READ_GONE)
+			links_unnamed(f, item, d);
+	}
+	/* A move that stands for it is not acknowledged yet. */
+	return !item->moved && !item->away && !links_await(item);
+}
+
+static void expand_planned(struct flight *f, struct read_item *item, struct plan *plan,
+			   struct spot *at, struct dir *d)
+{
+	struct sync *s = f->sync;
+	uint64_t soon = clock_ns() + SYNC_MOVED_NS;
+	int err;
+
+	switch (plan->kind) {
+	case PLAN_AGAIN:
+		if (item->result == READ_MOVED)
+			expand_look_again(s, d, clock_ns());
+		flight_back(f, item, item->result == READ_NOROOM ? 0 : soon);
+		break;
+	case PLAN_SKIP:
+	case PLAN_TOUCH:
+	case PLAN_NOTHING:
+		if (expand_quiet(f, item, plan, at, d))
+			flight_item_done(f, item);
+		break;
+	case PLAN_PUT:
+	case PLAN_REPLACE:
+	case PLAN_DELETE:
+		/* A push without state overwrites nothing that it was not told to. */
+		if (s->conf.once && !s->conf.overwrite && item->has_known &&
+		    item->known.flags & INDEX_FOREIGN && item->result == READ_FILE)
+			plan->change.expect = EXPECT_ABSENT;
+		err = expand_change(f, item, plan, at, d);
+		if (err)
+			flight_back(f, item, err == -ENOSPC ? 0 : soon);
+		break;
+	}
+}
+
 static void expand_item(struct flight *f, struct read_item *item)
 {
 	struct sync *s = f->sync;
 	struct dir *d = expand_dir(f, item);
 	uint64_t now = clock_ns();
-	struct spot at = { .len = 0 };
+	struct spot at;
 	struct plan plan;
 	int err;
 
@@ -450,13 +520,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 		flight_back(f, item, d ? 0 : now + SYNC_MOVED_NS);
 		return;
 	}
-	if (f->dirs[item->dir].path[0])
-		spot_enter(&at, f->dirs[item->dir].path, strlen(f->dirs[item->dir].path));
-	spot_enter(&at, item->name, item->name_len);
-	if (at.len > PATH_BYTES_MAX) {
-		item->result = READ_FAILED;
-		item->err = -ENAMETOOLONG;
-	}
+	expand_spot(f, item, &at);
 	expand_ignored(f, d, item);
 	if (item->result == READ_DIR)
 		ladder_found_dir(s->ladder, d, item->name, item->name_len, now);
@@ -474,42 +538,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 		expand_skip(f, item, &at);
 	else if (plan.kind != PLAN_AGAIN && plan.kind != PLAN_SKIP)
 		skips_del(s->skips, d->serial, item->name, item->name_len);
-	switch (plan.kind) {
-	case PLAN_AGAIN:
-		if (item->result == READ_MOVED)
-			expand_look_again(s, d, now);
-		flight_back(f, item, item->result == READ_NOROOM ? 0 : now + SYNC_MOVED_NS);
-		return;
-	case PLAN_SKIP:
-		if (item->result != READ_SPECIAL)
-			expand_skip(f, item, &at);
-		break;
-	case PLAN_TOUCH:
-		/* The index learns a new stat; the remote need not hear of it. */
-		if (!item->moved)
-			expand_write(f, item, &plan.row, true);
-		s->totals.existing += item->result != READ_DIR;
-		break;
-	case PLAN_NOTHING:
-		s->totals.existing += item->result == READ_SAME || item->result == READ_SYMLINK;
-		if (item->result == READ_GONE)
-			links_unnamed(f, item, d);
-		break;
-	case PLAN_PUT:
-	case PLAN_REPLACE:
-	case PLAN_DELETE:
-		/* A push without state overwrites nothing that it was not told to. */
-		if (s->conf.once && !s->conf.overwrite && item->has_known &&
-		    item->known.flags & INDEX_FOREIGN && item->result == READ_FILE)
-			plan.change.expect = EXPECT_ABSENT;
-		err = expand_change(f, item, &plan, &at, d);
-		if (err)
-			flight_back(f, item, err == -ENOSPC ? 0 : now + SYNC_MOVED_NS);
-		return;
-	}
-	/* A move that stands for it is not acknowledged yet. */
-	if (!item->moved && !item->away && !links_await(item))
-		flight_item_done(f, item);
+	expand_planned(f, item, &plan, &at, d);
 }
 
 static void expand_head(struct flight *f)

@@ -186,7 +186,7 @@ static struct flight *flight_in(struct sync *s, enum flight_state state)
 }
 
 /* The reader takes one job at a time, and a job that was read waits for the one being sent. */
-bool flight_room(const struct sync *s)
+static bool flight_room(const struct sync *s)
 {
 	bool free_one = false;
 

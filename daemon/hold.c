@@ -163,22 +163,12 @@ static const char *hold_reason(const struct read_item *item, enum guard_verdict 
 					   "waits for spate confirm";
 }
 
-/* In the transaction of the flight, like everything that a plan writes. */
-static int hold_writing(struct flight *f)
-{
-	if (!f->index_err && !f->writing) {
-		f->index_err = index_begin(f->sync->index);
-		f->writing = !f->index_err;
-	}
-	return f->index_err;
-}
-
 static int hold_flag(struct flight *f, const struct read_item *item, uint8_t flag)
 {
 	/* What is gone here is not held for a conflict any more. */
 	uint8_t clear = flag == INDEX_FOREIGN ? INDEX_HELD : 0;
 
-	if (!hold_writing(f))
+	if (expand_writing(f))
 		f->index_err = index_flag(f->sync->index, f->dirs[item->dir].id, item->name,
 					  item->name_len, flag, clear);
 	return f->index_err;
@@ -200,7 +190,7 @@ static bool hold_kept(struct flight *f, const struct read_item *item, const stru
 		return false;
 	if (s->hold.claimed) {
 		row = conflict_row(CONFLICT_OURS, &item->known, item->known.rev, item->known.type);
-		if (!hold_writing(f))
+		if (expand_writing(f))
 			f->index_err = index_put(s->index, f->dirs[item->dir].id, item->name,
 						 item->name_len, &row, NULL, 0);
 		intake_dirty(s, f->dirs[item->dir].serial, item->name, item->name_len,
@@ -332,17 +322,6 @@ static void below_work(struct sync *s)
 
 /* --- the decision ------------------------------------------------------------------------------- */
 
-static void hold_look_again(void *ctx, uint64_t dir, const char *name, size_t len)
-{
-	struct sync *s = ctx;
-	struct dir *d = tree_by_serial(s->tree, dir);
-
-	if (len)
-		intake_dirty(s, dir, name, len, barrier_now(&s->barrier));
-	else if (d)
-		ladder_rewalk(s->ladder, d);
-}
-
 static void hold_release(struct sync *s, bool confirmed)
 {
 	s->hold.released = true;
@@ -350,9 +329,9 @@ static void hold_release(struct sync *s, bool confirmed)
 	if (skips_count(s->skips, SKIP_HELD) + skips_count(s->skips, SKIP_UNCLAIMED) > SKIPS_MAX) {
 		ladder_walk(s->ladder);
 	} else {
-		skips_each(s->skips, SKIP_HELD, hold_look_again, s);
+		skips_each(s->skips, SKIP_HELD, intake_look_again, s);
 		if (confirmed)
-			skips_each(s->skips, SKIP_UNCLAIMED, hold_look_again, s);
+			skips_each(s->skips, SKIP_UNCLAIMED, intake_look_again, s);
 	}
 	s->hold.release_epoch = sync_wait_anew(s);
 }
@@ -537,7 +516,7 @@ void hold_mounted(struct sync *s, const struct dir *d, const struct path_ident *
 static void mount_look_again(void *ctx, uint64_t dir, const char *name, size_t len)
 {
 	if (!len)
-		hold_look_again(ctx, dir, name, len);
+		intake_look_again(ctx, dir, name, len);
 }
 
 void hold_mounts_again(struct sync *s)

@@ -87,6 +87,17 @@ void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len,
 		cycle_emptied(&s->cycle);
 }
 
+void intake_look_again(void *ctx, uint64_t dir, const char *name, size_t len)
+{
+	struct sync *s = ctx;
+	struct dir *d = tree_by_serial(s->tree, dir);
+
+	if (len)
+		intake_dirty(s, dir, name, len, barrier_now(&s->barrier));
+	else if (d)
+		ladder_rewalk(s->ladder, d);
+}
+
 static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, unsigned epoch)
 {
 	if (tree_standin(dir->wd))
@@ -150,13 +161,6 @@ static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
 	return false;
 }
 
-static int name_cmp(const char *a, size_t alen, const char *b, size_t blen)
-{
-	int c = memcmp(a, b, alen < blen ? alen : blen);
-
-	return c ? c : (alen > blen) - (alen < blen);
-}
-
 /* Both the index and the page are in name order: walk them side by side. */
 static void op_absent(void *ctx, struct dir *dir, const char *after, size_t after_len,
 		      const struct scan_page *page, unsigned epoch)
@@ -170,14 +174,15 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 	if (!dir->parent && !after_len)
 		s->hold.root_empty = page->last && !page->n;
 	while ((len = index_next(s->index, dir->id, after, after_len, name, &row)) >= 0) {
-		while (i < page->n && name_cmp(page->entries[i].name, page->entries[i].name_len,
-					       name, (size_t)len) < 0)
+		while (i < page->n &&
+		       path_name_cmp(page->entries[i].name, page->entries[i].name_len, name,
+				     (size_t)len) < 0)
 			i++;
 		if (i == page->n && !page->last)
 			return;
 		if ((i == page->n || page->entries[i].ignored ||
-		     name_cmp(page->entries[i].name, page->entries[i].name_len, name,
-			      (size_t)len)) &&
+		     path_name_cmp(page->entries[i].name, page->entries[i].name_len, name,
+				   (size_t)len)) &&
 		    !hold_absent(s, dir, name, (size_t)len, &row)) {
 			/* Without room for all of them the rest comes with another listing. */
 			if (!coalesce_has_room(s->dirty, 1)) {

@@ -33,6 +33,7 @@ static void report_counters(struct sync *s, struct sync_health *h)
 	h->counters.retries = load(&pool->retries_network) + load(&pool->retries_status);
 	h->counters.conflicts = s->n.conflicts;
 	h->counters.deletes_sent = s->n.deletes_sent;
+	h->counters.moves_sent = s->n.moves_sent;
 	h->counters.ring_depth = s->ring ? ring_depth(s->ring) : 0;
 	for (int kind = 0; kind < SKIP_KINDS; kind++)
 		if (kind != SKIP_UNSTABLE && kind != SKIP_HELD && kind != SKIP_UNCLAIMED)
@@ -57,7 +58,6 @@ void sync_health(struct sync *s, struct sync_health *ret)
 	ret->remote_down = pool_error[0] || !s->remote_known;
 	ret->pushed = s->first_known && !s->hold.undecided &&
 		      barrier_passed(&s->barrier, s->first_epoch);
-	ret->scanned = s->walked;
 	ret->unreadable =
 		skips_count(s->skips, SKIP_UNREADABLE) + skips_count(s->skips, SKIP_REFUSED);
 	ret->ready = s->walked && !s->held && (ret->pushed || (pool_error[0] != '\0'));

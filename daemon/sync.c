@@ -133,17 +133,6 @@ int sync_wake_on(struct sync *s, int fd)
 
 /* --- timers --------------------------------------------------------------------------------- */
 
-static void sync_retry_path(void *ctx, uint64_t dir, const char *name, size_t len)
-{
-	struct sync *s = ctx;
-	struct dir *d = tree_by_serial(s->tree, dir);
-
-	if (len)
-		intake_dirty(s, dir, name, len, barrier_now(&s->barrier));
-	else if (d)
-		ladder_rewalk(s->ladder, d);
-}
-
 /* Whether everything that ever happened in the tree is acknowledged: only events can say so. */
 static bool sync_at_rest(const struct sync *s)
 {
@@ -169,8 +158,8 @@ static void sync_timers(struct sync *s)
 		s->marks_due = true;
 	if (s->retry_at_ns && now >= s->retry_at_ns && !s->conf.once) {
 		s->retry_at_ns = 0;
-		skips_each(s->skips, SKIP_UNREADABLE, sync_retry_path, s);
-		skips_each(s->skips, SKIP_REFUSED, sync_retry_path, s);
+		skips_each(s->skips, SKIP_UNREADABLE, intake_look_again, s);
+		skips_each(s->skips, SKIP_REFUSED, intake_look_again, s);
 		hold_mounts_again(s);
 		if (skips_forget_unnamed(s->skips))
 			ladder_walk(s->ladder);

@@ -22,10 +22,9 @@ struct sync_totals {
 
 /** struct sync_health - the truth about now, for status, metrics and the live view. */
 struct sync_health {
-	bool ready;   /* armed and scanned, and pushed (or the hub is down) */
-	bool scanned; /* the first walk has ended */
-	bool pushed;  /* what it found is acknowledged */
-	bool idle;    /* nothing dirty, nothing under way */
+	bool ready;  /* armed and scanned, and pushed (or the hub is down) */
+	bool pushed; /* what the first walk found is acknowledged */
+	bool idle;   /* nothing dirty, nothing under way */
 	bool remote_down;
 	bool root_lost;     /* nothing is deleted, nothing is sent */
 	const char *mode;   /* "inotify", "hybrid", "poll" */
@@ -49,7 +48,7 @@ struct sync_health {
 	struct {
 		uint64_t events, overflows, rescans, cycles, commits, requests, bulk_requests,
 			files_read, files_sent, bytes_sent, retries, conflicts, skipped,
-			hashed_bytes, torn, deletes_sent, ring_depth, audit_found;
+			hashed_bytes, torn, deletes_sent, moves_sent, ring_depth, audit_found;
 	} counters;
 };
 

@@ -232,8 +232,8 @@ struct sync {
 	char last_error[256];
 	struct sync_totals totals;
 	struct {
-		uint64_t cycles, commits, files_sent, bytes_sent, conflicts, deletes_sent,
-			moves_sent, bulk_requests;
+		uint64_t cycles, commits, files_sent, conflicts, deletes_sent, moves_sent,
+			bulk_requests;
 	} n;
 	struct histogram commit_seconds;
 };
@@ -251,6 +251,9 @@ void intake_visits(struct sync *s);
 const char *intake_reason(const struct sync *s, const char *path, int err, char *out, size_t size);
 void intake_rules_again(struct sync *s);
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch);
+/** intake_look_again() - for skips_each(), @ctx is the sync: the path is dirty; without a name, all that is
+ * in the directory. */
+void intake_look_again(void *ctx, uint64_t dir, const char *name, size_t len);
 
 /* marked.c */
 /** marked_take() - what the journal of marks holds becomes dirty now. */
@@ -261,7 +264,6 @@ void marked_progress(struct sync *s);
 /* flight.c */
 int flight_init(struct sync *s, struct flight *f);
 void flight_free(struct flight *f);
-bool flight_room(const struct sync *s);
 uint64_t flight_due(struct sync *s, uint64_t now);
 bool flight_any(const struct sync *s);
 void flight_begin(struct sync *s);
@@ -297,6 +299,9 @@ struct reach;
  */
 int expand_below(struct flight *f, struct read_item *item, struct spot *at, uint64_t dir_id,
 		 struct reach *r);
+/** expand_writing() - whether the index can be written in the transaction of the plan, which is begun if need
+ * be. After the first error nothing more is written: what was planned is not sent then. */
+bool expand_writing(struct flight *f);
 size_t spot_enter(struct spot *p, const char *name, size_t len);
 struct sent *expand_send(struct flight *f, struct change *c, const struct spot *at);
 void expand_put_dir(struct flight *f, uint64_t parent, const char *name, size_t len,

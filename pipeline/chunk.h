@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* So many chunks in a window are merged at once, without waiting for quiet. */
 #define CHUNK_FRAGMENTS_MAX 256u
@@ -47,6 +48,12 @@ struct chunk_list {
 
 /** chunk_zero - CHUNK_BYTES of zeros: what a hole in a file reads as. */
 extern const struct chunk_ref chunk_zero;
+
+/** chunk_is_zero() - whether the @n bytes, 1 at least, are all zero. */
+static inline bool chunk_is_zero(const unsigned char *data, size_t n)
+{
+	return !data[0] && !memcmp(data, data + 1, n - 1);
+}
 
 static inline size_t chunk_list_bytes(uint32_t n)
 {

@@ -399,12 +399,6 @@ int coalesce_touch(struct coalesce *c, uint64_t dir, const char *name, size_t le
 	return r->along_ns != 0;
 }
 
-int coalesce_dirty(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
-		   uint64_t now_ns)
-{
-	return coalesce_later(c, dir, name, len, epoch, now_ns, 0);
-}
-
 static void hasten(struct coalesce *c, struct list *waiting)
 {
 	while (!list_empty(waiting)) {

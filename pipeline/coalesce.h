@@ -2,7 +2,7 @@
 /*
  * coalesce.h - the dirty set: at most one record a path. Pure.
  *
- *   dirty() ─▶ READY (first in, first out) ─take()─▶ TAKEN (in a batch) ─done()─▶ gone
+ *   touch() ─▶ READY (first in, first out) ─take()─▶ TAKEN (in a batch) ─done()─▶ gone
  *                 ▲        later(): due time                 │ dirtied again meanwhile:
  *                 └── LATER ◀── not before a moment          ▼ a second record, BLOCKED,
  *                 └──────────── ready when the first is done ┘ so a write during a push is kept
@@ -13,9 +13,9 @@
  * and that once its last time is one patience ago. So a chatty log makes no cycles of its own but one
  * a patience, and no path is taken more often than that. hasten() ends both.
  *
- * Keys are (directory serial, name). Memory is bounded by @max_records: past it dirty() says so,
+ * Keys are (directory serial, name). Memory is bounded by @max_records: past it touch() says so,
  * and the caller degrades to "the directory is dirty". Every record holds the barrier for its epoch
- * from dirty() until done(). Control thread only.
+ * from touch() until done(). Control thread only.
  */
 #ifndef SPATE_PIPELINE_COALESCE_H
 #define SPATE_PIPELINE_COALESCE_H
@@ -74,20 +74,16 @@ struct coalesce *coalesce_new(size_t max_records, struct barrier *barrier);
 void coalesce_free(struct coalesce *c);
 
 /**
- * coalesce_dirty() - a path is dirty.
+ * coalesce_later() - a path is dirty, but need not be looked at before @due_ns (0: now).
  *
  * Merges with a READY record of the path, wakes a LATER one, blocks behind a TAKEN one. A merged
- * record keeps the older epoch and age of the two.
+ * record keeps the older epoch and age of the two. Does not delay a READY record, nor one that is
+ * LATER with an earlier due time.
  * @name: 1 to 255 bytes
  *
  * Return: 0, or -ENOSPC when a new record would pass the budget or memory is out (nothing is
  * changed).
  */
-int coalesce_dirty(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
-		   uint64_t now_ns);
-
-/** coalesce_later() - as above, but not before @due_ns; does not delay a READY record, nor one
- * that is LATER with an earlier due time. */
 int coalesce_later(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
 		   uint64_t now_ns, uint64_t due_ns);
 
@@ -96,7 +92,7 @@ int coalesce_later(struct coalesce *c, uint64_t dir, const char *name, size_t le
 void coalesce_patience(struct coalesce *c, uint64_t patience_ns);
 
 /**
- * coalesce_touch() - coalesce_dirty() with patience, and with a cause.
+ * coalesce_touch() - a path is dirty now, with patience, and with a cause; else as above.
  *
  * Return: 0; 1 when the path is chatty, so that this neither opens nor prolongs a cycle; or -ENOSPC.
  */

@@ -358,11 +358,6 @@ static bool in_hole(struct large *l, uint64_t at, uint32_t len)
 	return l->data_at >= at + len && !fstat(l->fd, &st) && (uint64_t)st.st_size >= at + len;
 }
 
-static bool all_zero(const unsigned char *data, size_t n)
-{
-	return !data[0] && !memcmp(data, data + 1, n - 1);
-}
-
 /* Reads up to @len bytes of the file into @c, from @from on. Return: bytes in @c now, or -errno. */
 static ssize_t fill_chunk(struct large *l, struct chunk *c, uint64_t at, uint32_t from,
 			  uint32_t len)
@@ -414,7 +409,7 @@ static int new_piece(struct large *l, struct chunk *c, uint32_t len, struct chun
 	const unsigned char *data = c->area + FRAME_HEAD;
 	struct chunk *before = l->held;
 
-	if (len == CHUNK_BYTES && all_zero(data, len)) {
+	if (len == CHUNK_BYTES && chunk_is_zero(data, len)) {
 		chunk_put(l->w->r->chunks, c);
 		*ret = chunk_zero;
 		return send_zero(l);

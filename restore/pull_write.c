@@ -116,11 +116,6 @@ static int take_list(struct writer *w, struct job *j)
 	return 0;
 }
 
-static bool all_zero(const unsigned char *data, size_t n)
-{
-	return !data[0] && !memcmp(data, data + 1, n - 1);
-}
-
 /* What is all zeros is left a hole: the file has its length already. */
 static int write_chunks(struct writer *w, struct job *j)
 {
@@ -138,7 +133,7 @@ static int write_chunks(struct writer *w, struct job *j)
 		err = fetch_next(&j->fetch, w->local.digester, &chunk.hash, &frame);
 		if (!err && frame.len != chunk.len)
 			err = -SP_EINTEGRITY;
-		if (!err && !all_zero(frame.data, frame.len))
+		if (!err && !chunk_is_zero(frame.data, frame.len))
 			err = io_pwrite_full(j->big->fd, frame.data, frame.len, (off_t)at);
 		if (err)
 			return err;

@@ -28,7 +28,7 @@
 
 /* --- the request, out ---------------------------------------------------------------------- */
 
-size_t request_bytes(const struct request *rq)
+static size_t request_bytes(const struct request *rq)
 {
 	size_t n = 0;
 

@@ -57,7 +57,5 @@ struct attempt conn_end(struct conn *c, CURLcode code, int err);
 
 /** request_clear() - forget what an earlier try left in the out fields, except @tries. */
 void request_clear(struct request *rq);
-/** request_bytes() - length of the body. */
-size_t request_bytes(const struct request *rq);
 
 #endif

@@ -40,7 +40,6 @@
 struct work {
 	struct list link; /* inbox or waiting */
 	struct request *rq;
-	size_t body_bytes;
 	uint64_t due_ns;
 	uint64_t started_ns; /* the first try; 0: none yet */
 	unsigned token_gen;  /* of the token that the last try carried */
@@ -55,7 +54,6 @@ struct pool {
 	char *token_file;
 	unsigned jobs;
 	struct pool_stats stats;
-	_Atomic uint64_t busy_bytes; /* relaxed: a gauge, publishes nothing */
 
 	pthread_mutex_t mu; /* guards the next six; innermost */
 	struct list inbox;
@@ -222,22 +220,21 @@ static void set_queued(struct pool *p, int by)
 /* --- endings ------------------------------------------------------------------------------- */
 
 /* Takes @w. The submitter may free the request within done(). */
-static void end_work(struct pool *p, struct work *w)
+static void end_work(struct work *w)
 {
 	struct request *rq = w->rq;
 
-	atomic_fetch_sub_explicit(&p->busy_bytes, w->body_bytes, memory_order_relaxed);
 	free(w);
 	rq->priv = NULL;
 	rq->done(rq);
 }
 
-static void cancel_work(struct pool *p, struct work *w)
+static void cancel_work(struct work *w)
 {
 	request_clear(w->rq);
 	w->rq->err = -ECANCELED;
 	snprintf(w->rq->error, sizeof(w->rq->error), "stopped before it was done");
-	end_work(p, w);
+	end_work(w);
 }
 
 static void note_error(struct pool *p, const struct request *rq)
@@ -304,7 +301,7 @@ static void settle(struct pool *p, struct work *w, const struct attempt *a)
 	else
 		wait = retry_wait(&w->rq->retry, a, tries, w->started_ns, now, next_random(p));
 	if (wait == UINT64_MAX) {
-		end_work(p, w);
+		end_work(w);
 		return;
 	}
 	count(a->err ? &p->stats.retries_network : &p->stats.retries_status, 1);
@@ -428,12 +425,12 @@ static void cancel_all(struct pool *p)
 		conn_end(c, CURLE_OK, -ECANCELED);
 		c->owner = NULL;
 		atomic_fetch_sub_explicit(&p->stats.in_flight, 1, memory_order_relaxed);
-		cancel_work(p, w);
+		cancel_work(w);
 	}
 	while ((w = first_waiting(p))) {
 		list_del(&w->link);
 		set_queued(p, -1);
-		cancel_work(p, w);
+		cancel_work(w);
 	}
 }
 
@@ -633,7 +630,6 @@ static int enqueue(struct pool *p, struct work *w)
 		err = -EAGAIN;
 	if (!err) {
 		p->queued++;
-		count(&p->busy_bytes, w->body_bytes);
 		list_push(&p->inbox, &w->link);
 	}
 	pthread_mutex_unlock(&p->mu);
@@ -648,7 +644,6 @@ int pool_submit(struct pool *p, struct request *rq)
 	if (!w)
 		return -ENOMEM;
 	w->rq = rq;
-	w->body_bytes = request_bytes(rq);
 	w->due_ns = clock_ns();
 	request_clear(rq);
 	rq->tries = 0;
@@ -701,11 +696,6 @@ int pool_call(struct pool *p, struct request *rq)
 	rq->done = done;
 	rq->ctx = ctx;
 	return err;
-}
-
-uint64_t pool_busy_bytes(const struct pool *p)
-{
-	return atomic_load_explicit(&p->busy_bytes, memory_order_relaxed);
 }
 
 void pool_last_error(struct pool *p, char out[256])

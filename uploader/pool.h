@@ -4,8 +4,8 @@
  *
  *   submit ──▶ inbox ──▶ waiting (retry time, breaker) ──▶ on a connection ──▶ done()
  *
- * At most @jobs requests are on the wire; one that is stuck stops no other. Back-pressure is bytes in
- * flight: pool_busy_bytes(). Retries are decided by retry.h. Redirects are not followed; TLS is
+ * At most @jobs requests are on the wire, and POOL_WAITING_MAX wait; one that is stuck stops no other.
+ * Retries are decided by retry.h. Redirects are not followed; TLS is
  * verified unless told otherwise; `Expect: 100-continue` is never sent.
  */
 #ifndef SPATE_UPLOADER_POOL_H
@@ -103,8 +103,6 @@ int pool_submit(struct pool *p, struct request *rq);
  * Return: rq->err, or as pool_submit(). Not on the uploader thread.
  */
 int pool_call(struct pool *p, struct request *rq);
-/** pool_busy_bytes() - body bytes of requests not yet ended; any thread. */
-uint64_t pool_busy_bytes(const struct pool *p);
 /** pool_nudge() - forget waiting times: try now (a flush, a restored network). */
 void pool_nudge(struct pool *p);
 /** pool_reload() - read the token file again (SIGHUP). */

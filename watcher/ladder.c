@@ -570,8 +570,6 @@ void ladder_event(struct ladder *l, const struct event *ev, uint64_t now_ns)
 	d = tree_by_wd(l->tree, ev->wd);
 	if (d)
 		event_of(l, d, ev, now_ns);
-	else if (!(ev->mask & IN_IGNORED)) /* the echo of every removal */
-		l->stats.unknown_wd++;
 	walk_next(l);
 }
 

@@ -81,7 +81,8 @@ struct ladder_ops {
 	void (*cookie)(void *ctx, const char *name, size_t len);
 	/** root_lost() - the root itself was moved, removed or unmounted. */
 	void (*root_lost)(void *ctx, const char *why);
-	/** skipped() - a directory that cannot be watched or entered, with the reason; -ENOMEM: something in it cannot be followed. */
+	/** skipped() - a directory that cannot be watched or entered, with the reason; -ENOMEM:
+	 * something in it cannot be followed. */
 	void (*skipped)(void *ctx, struct dir *dir, int err);
 	/** hold()/release() - work of an epoch is pending / done; hold_now() uses the current epoch. */
 	unsigned (*hold_now)(void *ctx);
@@ -93,9 +94,8 @@ struct ladder_ops {
 struct ladder_stats {
 	uint64_t events;
 	uint64_t overflows;
-	uint64_t rescans;    /* walks begun, the first one included */
-	uint64_t unknown_wd; /* late events of removed watches */
-	uint64_t moves;      /* directories moved with all that is below them */
+	uint64_t rescans; /* walks begun, the first one included */
+	uint64_t moves;   /* directories moved with all that is below them */
 };
 
 struct ladder;

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/path.h"
 #include "base/thread.h"
 
 #include <dirent.h>
@@ -70,18 +71,11 @@ struct pass {
 	char dents[DENTS_BYTES] __attribute__((aligned(8)));
 };
 
-static int name_cmp(const char *a, size_t alen, const char *b, size_t blen)
-{
-	int c = memcmp(a, b, MIN(alen, blen));
-
-	return c ? c : (alen > blen) - (alen < blen);
-}
-
 static int found_cmp(const void *a, const void *b, void *arena)
 {
 	const struct found *fa = a, *fb = b;
 
-	return name_cmp((char *)arena + fa->at, fa->len, (char *)arena + fb->at, fb->len);
+	return path_name_cmp((char *)arena + fa->at, fa->len, (char *)arena + fb->at, fb->len);
 }
 
 static void pass_sort(struct pass *p)
@@ -164,11 +158,11 @@ static int pass_add(struct pass *p, const char *name, size_t len, uint8_t type)
 {
 	int err = 0;
 
-	if (p->after_len && name_cmp(name, len, p->after, p->after_len) <= 0)
+	if (p->after_len && path_name_cmp(name, len, p->after, p->after_len) <= 0)
 		return 0;
 	if (p->n == SCAN_NAMES_MAX)
 		err = pass_halve(p);
-	if (!err && p->cut && name_cmp(name, len, p->limit, p->limit_len) >= 0)
+	if (!err && p->cut && path_name_cmp(name, len, p->limit, p->limit_len) >= 0)
 		return 0;
 	if (!err)
 		err = pass_make_room(p, len);

@@ -27,7 +27,6 @@ struct watcher {
 	struct ring *ring;
 	pthread_t thread;
 	atomic_bool stop; /* for a thread that never gets to sleep */
-	_Atomic uint64_t bytes;
 	_Atomic int error;
 };
 
@@ -67,7 +66,6 @@ static int move_some(struct watcher *w, void *at, size_t room)
 	err = FAULT(event_read);
 	if (err)
 		return err;
-	atomic_fetch_add_explicit(&w->bytes, (uint64_t)n, memory_order_relaxed);
 	ring_publish(w->ring, (size_t)n);
 	err = FAULT(ring_handed);
 	if (err)
@@ -137,11 +135,6 @@ void watcher_stop(struct watcher *w)
 	pthread_join(w->thread, NULL);
 	close(w->stop_fd);
 	free(w);
-}
-
-uint64_t watcher_read_bytes(const struct watcher *w)
-{
-	return atomic_load_explicit(&w->bytes, memory_order_relaxed);
 }
 
 int watcher_error(const struct watcher *w)

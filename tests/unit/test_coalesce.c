@@ -26,7 +26,7 @@ static struct coalesce *fresh(size_t max)
 
 static int dirty(struct coalesce *c, uint64_t dir, const char *name, uint64_t now)
 {
-	return coalesce_dirty(c, dir, name, strlen(name), barrier_now(&bar), now);
+	return coalesce_later(c, dir, name, strlen(name), barrier_now(&bar), now, 0);
 }
 
 static struct record *take_one(struct coalesce *c)
@@ -219,7 +219,7 @@ Test(coalesce, S5_merging_keeps_the_older_epoch)
 	barrier_hold(&bar, old); /* keeps it open */
 	ask = barrier_close(&bar);
 	dirty(c, 1, "a", 1);
-	coalesce_dirty(c, 1, "a", 1, old, 2);
+	coalesce_later(c, 1, "a", 1, old, 2, 0);
 	barrier_release(&bar, old);
 	cr_assert_not(barrier_passed(&bar, ask), "found by a listing of the older epoch");
 	coalesce_done(c, take_one(c));

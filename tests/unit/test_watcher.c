@@ -104,7 +104,6 @@ Test(watcher, W6_a_burst_of_10000_events_arrives_complete_and_in_order)
 	make_dirs(0, 10000);
 	expect_dirs(0, 10000);
 	cr_expect_eq(watcher_error(w), 0);
-	cr_expect_geq(watcher_read_bytes(w), 10000 * sizeof(struct inotify_event));
 	finish();
 }
 
