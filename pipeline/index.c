@@ -307,7 +307,7 @@ int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_l
 {
 	struct index_key k;
 	MDB_cursor *cur;
-	MDB_val key;
+	MDB_val key, from;
 	int rc;
 
 	/* The smallest key behind "x" is "x\0"; of all names, "\0" stands before the first. */
@@ -317,13 +317,13 @@ int index_next(struct index *ix, uint64_t dir, const char *after, size_t after_l
 		memcpy(k.b + 8, after, after_len);
 	k.b[8 + after_len] = 0;
 	key.mv_size = 8 + after_len + 1;
+	from = key;
 	rc = index_cursor(ix, ix->rows, &cur);
 	if (rc)
 		return rc == MDB_NOTFOUND ? -EIO : to_errno(ix, rc);
 	rc = next_row(cur, &key, k.b, ret);
 	/* A search that leads astray finds what was found before, for ever. */
-	if (!rc && mdb_cmp(mdb_cursor_txn(cur), ix->rows, &key,
-			   &(MDB_val){ .mv_data = k.b, .mv_size = 8 + after_len + 1 }) < 0)
+	if (!rc && mdb_cmp(mdb_cursor_txn(cur), ix->rows, &key, &from) < 0)
 		rc = MDB_CORRUPTED;
 	if (!rc) {
 		memcpy(name, (const char *)key.mv_data + 8, key.mv_size - 8);
