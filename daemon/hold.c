@@ -122,15 +122,13 @@ static bool mount_below(struct sync *s, uint64_t dir_id)
 	return false;
 }
 
-static struct guard_facts hold_facts(struct sync *s, const struct read_item *item,
-				     const struct plan *plan)
+static struct guard_facts hold_facts(struct sync *s, const struct index_row *known, bool replaced)
 {
-	const struct index_row *known = &item->known;
 	struct guard_facts facts = {
 		.undecided = s->hold.undecided,
 		.held = known->flags & INDEX_HELD,
 		.foreign = known->flags & INDEX_FOREIGN,
-		.replaced = plan->kind == PLAN_REPLACE,
+		.replaced = replaced,
 	};
 
 	if (!s->hold.claimed && !facts.foreign && known->type == ENTRY_DIR &&
@@ -252,7 +250,7 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 		return true;
 	if (plan->kind != PLAN_DELETE && plan->kind != PLAN_REPLACE)
 		return false;
-	facts = hold_facts(s, item, plan);
+	facts = hold_facts(s, &item->known, plan->kind == PLAN_REPLACE);
 	verdict = guard_verdict(&facts);
 	if (verdict == GUARD_SEND)
 		return false;
@@ -267,6 +265,13 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 	skips_set(s->skips, held ? SKIP_HELD : SKIP_UNCLAIMED, f->dirs[item->dir].serial,
 		  item->name, item->name_len, path, hold_reason(item, verdict));
 	return true;
+}
+
+bool hold_dir(struct sync *s, const struct index_row *row)
+{
+	struct guard_facts facts = hold_facts(s, row, true);
+
+	return guard_verdict(&facts) != GUARD_SEND;
 }
 
 bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t len,

@@ -63,6 +63,9 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 /** hold_beside() - whether what is put goes beside theirs: then @name receives the name for it. */
 bool hold_beside(struct sync *s, const struct read_item *item, char name[PATH_NAME_MAX + 1],
 		 size_t *ret_len);
+/** hold_dir() - whether what is known of a directory that is gone may not go just because another one
+ * takes its place. */
+bool hold_dir(struct sync *s, const struct index_row *row);
 /** hold_absent() - whether a known name that a listing did not have is left alone. */
 bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t len,
 		 const struct index_row *row);

@@ -104,6 +104,38 @@ def a_file_where_the_remote_has_a_directory_waits():
         w.exact("confirmed")
 
 
+def a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along():
+    for gone in (False, True):
+        with World() as w:
+            w.hub()
+            for name in ("place/sub/a", "place/b", "mover/c", "mover/deep/d"):
+                os.makedirs(os.path.dirname(f"{w.tree}/{name}"), exist_ok=True)
+                with open(f"{w.tree}/{name}", "w") as f:
+                    f.write(name)
+            w.watch().stop()
+            forget(w)
+            shutil.rmtree(f"{w.tree}/place/sub")
+            os.unlink(f"{w.tree}/place/b")
+            w.watch()
+            w.flush()
+            check(unclaimed(w) == ["place/b", "place/sub"], f"unclaimed: {unclaimed(w)}")
+            if gone:
+                os.rmdir(f"{w.tree}/place")
+                w.flush()
+            os.rename(f"{w.tree}/mover", f"{w.tree}/place")
+            done = w.flush()
+            check(done["durable"] and done["held"] == 0, f"flush: {done}")
+            out = w.pull()
+            check(os.path.exists(f"{out}/place/sub/a") and os.path.exists(f"{out}/place/b"),
+                  "unclaimed paths are deleted without a word")
+            check(os.path.exists(f"{out}/place/c") and os.path.exists(f"{out}/place/deep/d"), "not moved")
+            check(not os.path.exists(f"{out}/mover"), "still at the old place")
+            check(unclaimed(w) == ["place/b", "place/sub"], f"unclaimed: {unclaimed(w)}")
+            w.run("confirm", w.tree, "--state", w.state)
+            w.exact("confirmed")
+            check(w.status()["unclaimed_count"] == 0, "still counted")
+
+
 def a_push_without_state_names_what_differs():
     with World() as w:
         w.hub()
@@ -180,4 +212,5 @@ if __name__ == "__main__":
     main([an_equal_tree_is_taken_over_without_sending_anything, what_differs_is_sent_and_what_is_missing_stays,
           a_file_where_the_remote_has_a_directory_waits, a_push_without_state_names_what_differs,
           killed_while_it_learns,
-          K5_what_an_older_hub_has_again_is_unclaimed])
+          K5_what_an_older_hub_has_again_is_unclaimed,
+          a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along])

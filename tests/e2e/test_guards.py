@@ -102,6 +102,37 @@ def K2_a_number_of_ones_own():
         w.exact("--max-delete 5")
 
 
+def K2_a_directory_renamed_to_the_place_of_a_removed_one_while_nobody_watched():
+    with World() as w:
+        w.hub()
+        fill(w.tree, 2, 20)
+        fill(f"{w.tree}/large", 1, 1200)
+        w.watch().stop()
+        copy = copied(w)
+        shutil.rmtree(f"{w.tree}/large")
+        os.rename(f"{w.tree}/d0", f"{w.tree}/large")
+        w.watch("--max-delete", "100")
+        held(w, 0, "replaced")
+        out = w.pull()
+        lost = [d for d in compare(copy, out) if d[1] != "extra"]
+        check(not lost, f"the remote lost something: {lost[:5]}")
+        confirm(w)
+        w.exact("confirmed")
+        check(w.status()["held"] == 0, "still held")
+
+
+def K2_a_rename_over_a_removed_one_while_nobody_watched_sends_nothing_twice():
+    with World() as w:
+        w.hub()
+        fill(w.tree, 3, 20)
+        w.watch().stop()
+        shutil.rmtree(f"{w.tree}/d1")
+        os.rename(f"{w.tree}/d0", f"{w.tree}/d1")
+        w.watch()
+        w.exact("replaced")
+        check(w.status()["held"] == 0, "something is held")
+
+
 def K2_everything_removed_under_a_live_watch_applies_at_once():
     with World() as w:
         w.hub()
@@ -367,7 +398,8 @@ def W15_a_directory_mounted_twice_in_the_tree_is_exact_at_both_places():
 
 if __name__ == "__main__":
     main([K2_few_deletions_found_at_the_start_apply, K2_many_deletions_found_at_the_start_wait_for_confirm,
-          K2_a_number_of_ones_own, K2_everything_removed_under_a_live_watch_applies_at_once,
+          K2_a_number_of_ones_own, K2_a_directory_renamed_to_the_place_of_a_removed_one_while_nobody_watched,
+          K2_a_rename_over_a_removed_one_while_nobody_watched_sends_nothing_twice, K2_everything_removed_under_a_live_watch_applies_at_once,
           K5_an_empty_tree_deletes_nothing, K2_push_holds_and_says_how_to_go_on,
           K1_a_root_that_is_moved_away_and_back, K1_a_root_that_is_replaced_is_taken_after_confirm,
           K1_another_root_at_the_start, K1_a_root_that_is_unmounted_under_the_watch,
