@@ -136,6 +136,49 @@ def a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along():
             check(w.status()["unclaimed_count"] == 0, "still counted")
 
 
+def an_unclaimed_directory_that_comes_back_elsewhere_is_counted_right():
+    with World() as w:
+        w.hub()
+        for name in ("place/a", "place/b"):
+            os.makedirs(os.path.dirname(f"{w.tree}/{name}"), exist_ok=True)
+            with open(f"{w.tree}/{name}", "w") as f:
+                f.write(name)
+        w.watch().stop()
+        forget(w)
+        os.unlink(f"{w.tree}/place/b")
+        w.watch()
+        w.flush()
+        os.rename(f"{w.tree}/place", f"{w.dir}/outside")
+        w.flush()
+        check(unclaimed(w) == ["place"], f"unclaimed: {unclaimed(w)}")
+        w.processes[-1].stop()
+        os.rename(f"{w.dir}/outside", f"{w.tree}/elsewhere")
+        w.watch()
+        w.flush()
+        check(unclaimed(w) == ["elsewhere/b"], f"unclaimed: {unclaimed(w)}")
+        check(w.status()["unclaimed_count"] == 1, f"counted: {w.status()['unclaimed_count']}")
+        w.run("confirm", w.tree, "--state", w.state)
+        w.exact("confirmed")
+
+
+def confirmed_before_the_hub_is_there():
+    with World() as w:
+        hub = w.hub()
+        fill(w.tree, random.Random(6))
+        w.watch().stop()
+        forget(w)
+        shutil.rmtree(f"{w.tree}/d0")
+        w.watch().stop()
+        hub.stop()
+        os.unlink(f"{w.tree}/link")
+        w.watch(word="")
+        wait_for(lambda: w.run("status", w.tree, "--state", w.state, code=None).returncode == 0, "no answer")
+        check(w.run("confirm", w.tree, "--state", w.state).stdout.count("at the remote only"), "confirm is silent")
+        w.hub()
+        w.exact("confirmed before")
+        check(w.status()["unclaimed_count"] == 0, "still counted")
+
+
 def a_push_without_state_names_what_differs():
     with World() as w:
         w.hub()
@@ -213,4 +256,6 @@ if __name__ == "__main__":
           a_file_where_the_remote_has_a_directory_waits, a_push_without_state_names_what_differs,
           killed_while_it_learns,
           K5_what_an_older_hub_has_again_is_unclaimed,
-          a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along])
+          a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along,
+          an_unclaimed_directory_that_comes_back_elsewhere_is_counted_right,
+          confirmed_before_the_hub_is_there])
