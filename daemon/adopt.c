@@ -189,6 +189,7 @@ static void adopt_done(struct sync *s)
 	s->version = MAX(version, s->version);
 	s->remote_known = s->uid_known = true;
 	if (a->rows) {
+		s->hold.confirmed_claim = false; /* nobody was told about these */
 		hold_anew(s);
 		sync_wait_anew(s);
 	}

@@ -297,6 +297,14 @@ bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t
 
 /* --- what lies below ---------------------------------------------------------------------------- */
 
+/* Moved out of what is gone, or back meanwhile: what is in it is compared, not held. */
+static bool below_is_here(struct sync *s, uint64_t id)
+{
+	const struct dir *d = tree_by_id(s->tree, id);
+
+	return d && tree_placed(d);
+}
+
 /* One row of the directory on top of the stack, or the end of it. */
 static int below_step(struct sync *s)
 {
@@ -305,6 +313,13 @@ static int below_step(struct sync *s)
 	struct index_row row;
 	int err, len = index_next(s->index, d->id, d->after, d->after_len, name, &row);
 
+	if (len >= 0 && below_is_here(s, d->id)) {
+		s->hold_oldest = true;
+		ladder_rewalk(s->ladder,
+			      tree_by_id(s->tree, d->id)); /* for what is flagged already */
+		s->hold_oldest = false;
+		len = -ENOENT;
+	}
 	if (len < 0) {
 		list_del(&d->link);
 		free(d);
@@ -312,7 +327,7 @@ static int below_step(struct sync *s)
 	}
 	memcpy(d->after, name, (size_t)len);
 	d->after_len = (size_t)len;
-	if (row.flags & INDEX_FOREIGN)
+	if (row.flags & INDEX_FOREIGN || (row.type == ENTRY_DIR && below_is_here(s, row.child)))
 		return 0;
 	err = index_flag(s->index, d->id, name, (size_t)len, INDEX_HELD, 0);
 	return err || row.type != ENTRY_DIR ? err : below_add(s, row.child);
@@ -378,6 +393,7 @@ static void hold_decide(struct sync *s)
 		.empty = s->hold.root_empty,
 		.other_root = s->hold.other_root,
 	};
+	bool claim = s->hold.confirmed_claim && meta->foreign;
 	bool allowed = s->hold.confirmed || guard_allows(&s->conf.max_delete, &found);
 
 	/* What was moved is known by now, and so is what is gone. */
@@ -389,15 +405,13 @@ static void hold_decide(struct sync *s)
 		return;
 	}
 	s->hold.twice = false;
-	s->hold.undecided = s->hold.confirmed = false;
+	s->hold.undecided = s->hold.confirmed = s->hold.confirmed_claim = false;
 	if (allowed)
 		hold_accept_root(s);
-	if (!found.absent)
+	if (claim || (allowed && found.absent))
+		hold_release(s, claim);
+	if (allowed || !found.absent)
 		return;
-	if (allowed) {
-		hold_release(s, false);
-		return;
-	}
 	log_warn("sync",
 		 "%llu of %llu known paths are not in %s%s: their deletion is held; if they are "
 		 "meant "
@@ -676,8 +690,10 @@ int hold_confirm(struct sync *s, struct hold_released *ret)
 		return 0;
 	}
 	hold_accept_root(s);
-	if (s->hold.undecided)
+	if (s->hold.undecided) {
 		s->hold.confirmed = true;
+		s->hold.confirmed_claim |= ret->unclaimed != 0;
+	}
 	if (ret->held || ret->unclaimed)
 		hold_release(s, true);
 	return 0;

@@ -28,12 +28,13 @@ struct dir;
 
 struct hold {
 	bool undecided;
-	bool seen;       /* something known is not there, as far as the first walk can tell */
-	bool twice;      /* the walk under way is the second one: it counts */
-	bool released;   /* what is held may be sent */
-	bool claimed;    /* and what is at the remote only may be deleted */
-	bool confirmed;  /* so may what the walk under way will flag */
-	bool other_root; /* not the directory that the index is about */
+	bool seen;            /* something known is not there, as far as the first walk can tell */
+	bool twice;           /* the walk under way is the second one: it counts */
+	bool released;        /* what is held may be sent */
+	bool claimed;         /* and what is at the remote only may be deleted */
+	bool confirmed;       /* so may what the walk under way will flag */
+	bool confirmed_claim; /* and, once it has ended, what is at the remote only */
+	bool other_root;      /* not the directory that the index is about */
 	bool root_empty;
 	struct path_ident root; /* file system and inode of the root as it is */
 	uint64_t walks;         /* of the ladder, when what is only counted was last forgotten */
