@@ -21,6 +21,7 @@
 struct hold_dir {
 	struct list link;
 	uint64_t id;
+	bool release; /* below what is unclaimed nothing is held */
 	size_t after_len;
 	char after[PATH_NAME_MAX + 1];
 };
@@ -140,13 +141,14 @@ static struct guard_facts hold_facts(struct sync *s, const struct index_row *kno
 	return facts;
 }
 
-static int below_add(struct sync *s, uint64_t id)
+static int below_add(struct sync *s, uint64_t id, bool release)
 {
 	struct hold_dir *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return -ENOMEM;
 	d->id = id;
+	d->release = release;
 	list_push_front(&s->hold.below, &d->link);
 	return 0;
 }
@@ -259,8 +261,9 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 		s->hold.seen = true; /* it may have moved: it is counted when that is known */
 		return true;
 	}
-	if (!hold_flag(f, item, held ? INDEX_HELD : INDEX_FOREIGN) && held &&
-	    item->known.type == ENTRY_DIR && below_add(s, item->known.child))
+	if (!hold_flag(f, item, held ? INDEX_HELD : INDEX_FOREIGN) &&
+	    (held || index_meta(s->index)->held) && item->known.type == ENTRY_DIR &&
+	    below_add(s, item->known.child, !held))
 		f->index_err = -ENOMEM;
 	skips_set(s->skips, held ? SKIP_HELD : SKIP_UNCLAIMED, f->dirs[item->dir].serial,
 		  item->name, item->name_len, path, hold_reason(item, verdict));
@@ -311,7 +314,7 @@ static int below_step(struct sync *s)
 	struct hold_dir *d = container_of(s->hold.below.next, struct hold_dir, link);
 	char name[PATH_NAME_MAX + 1];
 	struct index_row row;
-	int err, len = index_next(s->index, d->id, d->after, d->after_len, name, &row);
+	int err = 0, len = index_next(s->index, d->id, d->after, d->after_len, name, &row);
 
 	if (len >= 0 && below_is_here(s, d->id)) {
 		s->hold_oldest = true;
@@ -327,10 +330,14 @@ static int below_step(struct sync *s)
 	}
 	memcpy(d->after, name, (size_t)len);
 	d->after_len = (size_t)len;
-	if (row.flags & INDEX_FOREIGN || (row.type == ENTRY_DIR && below_is_here(s, row.child)))
+	if ((row.flags & INDEX_FOREIGN && !d->release) ||
+	    (row.type == ENTRY_DIR && below_is_here(s, row.child)))
 		return 0;
-	err = index_flag(s->index, d->id, name, (size_t)len, INDEX_HELD, 0);
-	return err || row.type != ENTRY_DIR ? err : below_add(s, row.child);
+	if (!d->release)
+		err = index_flag(s->index, d->id, name, (size_t)len, INDEX_HELD, 0);
+	else if (row.flags & INDEX_HELD)
+		err = index_flag(s->index, d->id, name, (size_t)len, 0, INDEX_HELD);
+	return err || row.type != ENTRY_DIR ? err : below_add(s, row.child, d->release);
 }
 
 static void below_work(struct sync *s)

@@ -74,7 +74,8 @@ bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t
 /** hold_work() - flag what lies below held directories, decide when a walk has ended, look for a lost
  * root; a slice of each. */
 void hold_work(struct sync *s);
-/** hold_busy() - whether flags are still to be written: no cycle begins meanwhile. */
+/** hold_busy() - whether flags are still to be written or taken away: no cycle begins meanwhile, and no
+ * barrier is passed. */
 bool hold_busy(const struct sync *s);
 /** hold_due() - the next moment hold_work() has something to do without any event; 0: never. */
 uint64_t hold_due(const struct sync *s);

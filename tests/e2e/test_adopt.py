@@ -104,6 +104,29 @@ def a_file_where_the_remote_has_a_directory_waits():
         w.exact("confirmed")
 
 
+def a_file_that_waited_for_a_directory_is_removed():
+    with World() as w:
+        w.hub()
+        fill(w.tree, random.Random(3))
+        w.watch().stop()
+        forget(w)
+        shutil.rmtree(f"{w.tree}/d0/sub")
+        kept = len(os.listdir(f"{w.tree}/d0"))
+        w.watch()
+        w.flush()
+        check(kept and unclaimed(w) == ["d0/sub"], f"unclaimed: {unclaimed(w)}")
+        shutil.rmtree(f"{w.tree}/d0")
+        with open(f"{w.tree}/d0", "w") as f:
+            f.write("a file")
+        check(w.flush(code=8)["held"] > 0, "not held")
+        os.unlink(f"{w.tree}/d0")
+        done = w.flush(code=None)
+        check(done["durable"] and done["held"] == 0, f"flush: {done}")
+        check(unclaimed(w) == ["d0"], f"unclaimed: {unclaimed(w)}")
+        w.run("confirm", w.tree, "--state", w.state)
+        w.exact("confirmed")
+
+
 def a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along():
     for gone in (False, True):
         with World() as w:
@@ -258,4 +281,5 @@ if __name__ == "__main__":
           K5_what_an_older_hub_has_again_is_unclaimed,
           a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along,
           an_unclaimed_directory_that_comes_back_elsewhere_is_counted_right,
-          confirmed_before_the_hub_is_there])
+          confirmed_before_the_hub_is_there,
+          a_file_that_waited_for_a_directory_is_removed])
