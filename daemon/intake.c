@@ -317,12 +317,13 @@ static void op_skipped(void *ctx, struct dir *dir, int err)
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 }
 
-/* Other rules may hold at its new place. */
+/* Other rules may hold at its new place, and what is listed below it has other paths. */
 static void op_moved(void *ctx, struct dir *dir)
 {
 	struct sync *s = ctx;
 
-	if (s->rules.budget.lists)
+	if (s->rules.budget.lists || skips_count(s->skips, SKIP_HELD) ||
+	    skips_count(s->skips, SKIP_UNCLAIMED))
 		ladder_rewalk(s->ladder, dir);
 }
 

@@ -184,6 +184,26 @@ def an_unclaimed_directory_that_comes_back_elsewhere_is_counted_right():
         w.exact("confirmed")
 
 
+def unclaimed_paths_of_a_moved_directory_are_listed_where_they_are():
+    with World() as w:
+        w.hub()
+        for name in ("one/place/a", "one/place/b", "two/c"):
+            os.makedirs(os.path.dirname(f"{w.tree}/{name}"), exist_ok=True)
+            with open(f"{w.tree}/{name}", "w") as f:
+                f.write(name)
+        w.watch().stop()
+        forget(w)
+        os.unlink(f"{w.tree}/one/place/b")
+        w.watch()
+        w.flush()
+        for old, new in (("one/place", "two/place"), ("two", "three")):
+            os.rename(f"{w.tree}/{old}", f"{w.tree}/{new}")
+            w.flush()
+            listed = unclaimed(w)
+            check(len(listed) == 1 and os.path.exists(f"{w.pull()}/{listed[0]}"), f"unclaimed: {listed}")
+        check(listed == ["three/place/b"], f"unclaimed: {listed}")
+
+
 def confirmed_before_the_hub_is_there():
     with World() as w:
         hub = w.hub()
@@ -281,5 +301,6 @@ if __name__ == "__main__":
           K5_what_an_older_hub_has_again_is_unclaimed,
           a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along,
           an_unclaimed_directory_that_comes_back_elsewhere_is_counted_right,
+          unclaimed_paths_of_a_moved_directory_are_listed_where_they_are,
           confirmed_before_the_hub_is_there,
           a_file_that_waited_for_a_directory_is_removed])
