@@ -294,6 +294,33 @@ def K5_what_an_older_hub_has_again_is_unclaimed():
         w.exact("confirmed")
 
 
+def a_directory_that_an_older_hub_has_where_a_file_is_waits():
+    with World() as w:
+        os.makedirs(f"{w.tree}/x")
+        for name in ("x/a", "x/b", "other"):
+            with open(f"{w.tree}/{name}", "w") as f:
+                f.write(name)
+        hub = w.hub()
+        w.watch()
+        w.flush()
+        hub.stop()
+        shutil.copytree(w.data, f"{w.dir}/backup")
+        hub = w.hub()
+        shutil.rmtree(f"{w.tree}/x")
+        with open(f"{w.tree}/x", "w") as f:
+            f.write("a file")
+        w.flush()
+        hub.kill()
+        shutil.rmtree(w.data)
+        os.rename(f"{w.dir}/backup", w.data)
+        w.hub()
+        with open(f"{w.tree}/last", "w") as f:
+            f.write("written after")
+        wait_for(lambda: [h["path"] for h in w.flush(code=None)["held_paths"]] == ["x"], "x is not held")
+        w.run("confirm", w.tree, "--state", w.state)
+        w.exact("confirmed")
+
+
 if __name__ == "__main__":
     main([an_equal_tree_is_taken_over_without_sending_anything, what_differs_is_sent_and_what_is_missing_stays,
           a_file_where_the_remote_has_a_directory_waits, a_push_without_state_names_what_differs,
@@ -302,5 +329,5 @@ if __name__ == "__main__":
           a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along,
           an_unclaimed_directory_that_comes_back_elsewhere_is_counted_right,
           unclaimed_paths_of_a_moved_directory_are_listed_where_they_are,
-          confirmed_before_the_hub_is_there,
+          a_directory_that_an_older_hub_has_where_a_file_is_waits, confirmed_before_the_hub_is_there,
           a_file_that_waited_for_a_directory_is_removed])
