@@ -147,3 +147,13 @@ int path_ident_of(int fd, struct path_ident *ret)
 	};
 	return 0;
 }
+
+int64_t path_born_ns(int fd)
+{
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BTIME, &st) ||
+	    !(st.stx_mask & STATX_BTIME))
+		return 0;
+	return (int64_t)st.stx_btime.tv_sec * 1000000000 + st.stx_btime.tv_nsec;
+}

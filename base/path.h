@@ -61,6 +61,9 @@ int path_open_beneath(int dirfd, const char *path, uint64_t flags);
 /** path_ident_of() - identity of an open descriptor. Return: 0 or -errno of statx. */
 int path_ident_of(int fd, struct path_ident *ret);
 
+/** path_born_ns() - when the inode of an open descriptor was made, by the wall clock; 0: unknown. */
+int64_t path_born_ns(int fd);
+
 static inline bool path_ident_same(const struct path_ident *a, const struct path_ident *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->mnt_id == b->mnt_id;

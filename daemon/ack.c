@@ -209,8 +209,8 @@ static int ack_enter(struct sync *s, const struct sent *sent)
 
 	if (err || !ack_holds(sent))
 		return err;
-	/* It was not gone: nothing of it is held for that. */
-	row.flags &= (uint8_t)~INDEX_HELD;
+	/* It was not gone: it is neither held nor unclaimed for that. */
+	row.flags &= (uint8_t) ~(INDEX_HELD | INDEX_FOREIGN);
 	return index_put(s->index, sent->to_id, sent->to_name, sent->to_name_len, &row, NULL, 0);
 }
 
@@ -299,6 +299,16 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 		ack_deleted_dir(f, item);
 	ahead_acked(f, sent);
 	flight_item_done(f, item);
+}
+
+/* Nothing is listed any more where it was. */
+static void ack_moved(struct sync *s, const struct sent *sent)
+{
+	const struct dir *from = tree_by_id(s->tree, sent->dir_id);
+
+	s->n.moves_sent++;
+	if (from)
+		skips_del(s->skips, from->serial, sent->name, sent->name_len);
 }
 
 static void ack_give_up(struct flight *f, const struct sent *sent, const char *reason)
@@ -418,7 +428,7 @@ static void ack_success(struct flight *f)
 			ack_deleted_dir(f, sent->below);
 		below = sent->below;
 		if (ack_holds(sent) && sent->move)
-			s->n.moves_sent++;
+			ack_moved(s, sent);
 		else if (ack_holds(sent))
 			ack_applied(f, sent);
 		else if (sent->move)

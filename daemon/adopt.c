@@ -90,11 +90,13 @@ static int adopt_entry(struct adopt *a, const struct entry *e)
 	known = !index_get(ix, dir, name, (size_t)(e->path + e->path_len - name), &had);
 	if (row.type == ENTRY_DIR)
 		row.child = adopt_dir_id(a, e, known ? &had : NULL);
-	if (!known || had.flags & INDEX_FOREIGN) {
+	/* What is in a directory there is only found through its row. */
+	if (!known || had.flags & INDEX_FOREIGN ||
+	    (row.type == ENTRY_DIR && had.type != ENTRY_DIR)) {
 		err = index_put(ix, dir, name, (size_t)(e->path + e->path_len - name), &row, NULL,
 				0);
 		a->rows++;
-	} else if (row.type == ENTRY_DIR && had.type == ENTRY_DIR) {
+	} else if (row.type == ENTRY_DIR) {
 		row.child = had.child;
 	}
 	if (!err && row.type == ENTRY_DIR) {
@@ -189,6 +191,7 @@ static void adopt_done(struct sync *s)
 	s->version = MAX(version, s->version);
 	s->remote_known = s->uid_known = true;
 	if (a->rows) {
+		s->hold.confirmed_claim = false; /* nobody was told about these */
 		hold_anew(s);
 		sync_wait_anew(s);
 	}

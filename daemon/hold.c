@@ -21,6 +21,7 @@
 struct hold_dir {
 	struct list link;
 	uint64_t id;
+	bool release; /* below what is unclaimed nothing is held */
 	size_t after_len;
 	char after[PATH_NAME_MAX + 1];
 };
@@ -122,15 +123,13 @@ static bool mount_below(struct sync *s, uint64_t dir_id)
 	return false;
 }
 
-static struct guard_facts hold_facts(struct sync *s, const struct read_item *item,
-				     const struct plan *plan)
+static struct guard_facts hold_facts(struct sync *s, const struct index_row *known, bool replaced)
 {
-	const struct index_row *known = &item->known;
 	struct guard_facts facts = {
 		.undecided = s->hold.undecided,
 		.held = known->flags & INDEX_HELD,
 		.foreign = known->flags & INDEX_FOREIGN,
-		.replaced = plan->kind == PLAN_REPLACE,
+		.replaced = replaced,
 	};
 
 	if (!s->hold.claimed && !facts.foreign && known->type == ENTRY_DIR &&
@@ -142,13 +141,14 @@ static struct guard_facts hold_facts(struct sync *s, const struct read_item *ite
 	return facts;
 }
 
-static int below_add(struct sync *s, uint64_t id)
+static int below_add(struct sync *s, uint64_t id, bool release)
 {
 	struct hold_dir *d = calloc(1, sizeof(*d));
 
 	if (!d)
 		return -ENOMEM;
 	d->id = id;
+	d->release = release;
 	list_push_front(&s->hold.below, &d->link);
 	return 0;
 }
@@ -242,7 +242,7 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 		return true;
 	if (plan->kind != PLAN_DELETE && plan->kind != PLAN_REPLACE)
 		return false;
-	facts = hold_facts(s, item, plan);
+	facts = hold_facts(s, &item->known, plan->kind == PLAN_REPLACE);
 	verdict = guard_verdict(&facts);
 	if (verdict == GUARD_SEND)
 		return false;
@@ -251,12 +251,20 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 		s->hold.seen = true; /* it may have moved: it is counted when that is known */
 		return true;
 	}
-	if (!hold_flag(f, item, held ? INDEX_HELD : INDEX_FOREIGN) && held &&
-	    item->known.type == ENTRY_DIR && below_add(s, item->known.child))
+	if (!hold_flag(f, item, held ? INDEX_HELD : INDEX_FOREIGN) &&
+	    (held || index_meta(s->index)->held) && item->known.type == ENTRY_DIR &&
+	    below_add(s, item->known.child, !held))
 		f->index_err = -ENOMEM;
 	skips_set(s->skips, held ? SKIP_HELD : SKIP_UNCLAIMED, f->dirs[item->dir].serial,
 		  item->name, item->name_len, path, hold_reason(item, verdict));
 	return true;
+}
+
+bool hold_dir(struct sync *s, const struct index_row *row)
+{
+	struct guard_facts facts = hold_facts(s, row, true);
+
+	return guard_verdict(&facts) != GUARD_SEND;
 }
 
 bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t len,
@@ -282,14 +290,29 @@ bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t
 
 /* --- what lies below ---------------------------------------------------------------------------- */
 
+/* Moved out of what is gone, or back meanwhile: what is in it is compared, not held. */
+static bool below_is_here(struct sync *s, uint64_t id)
+{
+	const struct dir *d = tree_by_id(s->tree, id);
+
+	return d && tree_placed(d);
+}
+
 /* One row of the directory on top of the stack, or the end of it. */
 static int below_step(struct sync *s)
 {
 	struct hold_dir *d = container_of(s->hold.below.next, struct hold_dir, link);
 	char name[PATH_NAME_MAX + 1];
 	struct index_row row;
-	int err, len = index_next(s->index, d->id, d->after, d->after_len, name, &row);
+	int err = 0, len = index_next(s->index, d->id, d->after, d->after_len, name, &row);
 
+	if (len >= 0 && below_is_here(s, d->id)) {
+		s->hold_oldest = true;
+		ladder_rewalk(s->ladder,
+			      tree_by_id(s->tree, d->id)); /* for what is flagged already */
+		s->hold_oldest = false;
+		len = -ENOENT;
+	}
 	if (len < 0) {
 		list_del(&d->link);
 		free(d);
@@ -297,10 +320,14 @@ static int below_step(struct sync *s)
 	}
 	memcpy(d->after, name, (size_t)len);
 	d->after_len = (size_t)len;
-	if (row.flags & INDEX_FOREIGN)
+	if ((row.flags & INDEX_FOREIGN && !d->release) ||
+	    (row.type == ENTRY_DIR && below_is_here(s, row.child)))
 		return 0;
-	err = index_flag(s->index, d->id, name, (size_t)len, INDEX_HELD, 0);
-	return err || row.type != ENTRY_DIR ? err : below_add(s, row.child);
+	if (!d->release)
+		err = index_flag(s->index, d->id, name, (size_t)len, INDEX_HELD, 0);
+	else if (row.flags & INDEX_HELD)
+		err = index_flag(s->index, d->id, name, (size_t)len, 0, INDEX_HELD);
+	return err || row.type != ENTRY_DIR ? err : below_add(s, row.child, d->release);
 }
 
 static void below_work(struct sync *s)
@@ -352,6 +379,7 @@ static void hold_decide(struct sync *s)
 		.empty = s->hold.root_empty,
 		.other_root = s->hold.other_root,
 	};
+	bool claim = s->hold.confirmed_claim && meta->foreign;
 	bool allowed = s->hold.confirmed || guard_allows(&s->conf.max_delete, &found);
 
 	/* What was moved is known by now, and so is what is gone. */
@@ -363,15 +391,13 @@ static void hold_decide(struct sync *s)
 		return;
 	}
 	s->hold.twice = false;
-	s->hold.undecided = s->hold.confirmed = false;
+	s->hold.undecided = s->hold.confirmed = s->hold.confirmed_claim = false;
 	if (allowed)
 		hold_accept_root(s);
-	if (!found.absent)
+	if (claim || (allowed && found.absent))
+		hold_release(s, claim);
+	if (allowed || !found.absent)
 		return;
-	if (allowed) {
-		hold_release(s, false);
-		return;
-	}
 	log_warn("sync",
 		 "%llu of %llu known paths are not in %s%s: their deletion is held; if they are "
 		 "meant "
@@ -650,8 +676,10 @@ int hold_confirm(struct sync *s, struct hold_released *ret)
 		return 0;
 	}
 	hold_accept_root(s);
-	if (s->hold.undecided)
+	if (s->hold.undecided) {
 		s->hold.confirmed = true;
+		s->hold.confirmed_claim |= ret->unclaimed != 0;
+	}
 	if (ret->held || ret->unclaimed)
 		hold_release(s, true);
 	return 0;

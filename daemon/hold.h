@@ -28,12 +28,13 @@ struct dir;
 
 struct hold {
 	bool undecided;
-	bool seen;       /* something known is not there, as far as the first walk can tell */
-	bool twice;      /* the walk under way is the second one: it counts */
-	bool released;   /* what is held may be sent */
-	bool claimed;    /* and what is at the remote only may be deleted */
-	bool confirmed;  /* so may what the walk under way will flag */
-	bool other_root; /* not the directory that the index is about */
+	bool seen;            /* something known is not there, as far as the first walk can tell */
+	bool twice;           /* the walk under way is the second one: it counts */
+	bool released;        /* what is held may be sent */
+	bool claimed;         /* and what is at the remote only may be deleted */
+	bool confirmed;       /* so may what the walk under way will flag */
+	bool confirmed_claim; /* and, once it has ended, what is at the remote only */
+	bool other_root;      /* not the directory that the index is about */
 	bool root_empty;
 	struct path_ident root; /* file system and inode of the root as it is */
 	uint64_t walks;         /* of the ladder, when what is only counted was last forgotten */
@@ -63,6 +64,9 @@ bool hold_item(struct flight *f, const struct read_item *item, const struct plan
 /** hold_beside() - whether what is put goes beside theirs: then @name receives the name for it. */
 bool hold_beside(struct sync *s, const struct read_item *item, char name[PATH_NAME_MAX + 1],
 		 size_t *ret_len);
+/** hold_dir() - whether what is known of a directory that is gone may not go just because another one
+ * takes its place. */
+bool hold_dir(struct sync *s, const struct index_row *row);
 /** hold_absent() - whether a known name that a listing did not have is left alone. */
 bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t len,
 		 const struct index_row *row);
@@ -70,7 +74,8 @@ bool hold_absent(struct sync *s, const struct dir *dir, const char *name, size_t
 /** hold_work() - flag what lies below held directories, decide when a walk has ended, look for a lost
  * root; a slice of each. */
 void hold_work(struct sync *s);
-/** hold_busy() - whether flags are still to be written: no cycle begins meanwhile. */
+/** hold_busy() - whether flags are still to be written or taken away: no cycle begins meanwhile, and no
+ * barrier is passed. */
 bool hold_busy(const struct sync *s);
 /** hold_due() - the next moment hold_work() has something to do without any event; 0: never. */
 uint64_t hold_due(const struct sync *s);

@@ -211,6 +211,18 @@ static bool id_free(struct sync *s, uint64_t id, struct dir *d)
 	return true;
 }
 
+/* The directory that was this inode. One that was made later has a number that is used again. */
+static uint64_t intake_inode(struct sync *s, const struct dir *d)
+{
+	uint64_t id = index_inode(s->index, d->ident.dev, d->ident.ino), at;
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+
+	if (!id || tree_by_id(s->tree, id) || index_place(s->index, id, &at, name, &row) < 0)
+		return 0;
+	return s->born_ns > row.ctime_ns ? 0 : id;
+}
+
 /*
  * The directory that the remote has at this place; else, at the start, the one that was this inode: it
  * was renamed while nobody watched. A wrong guess costs nothing but a detour: what is in it is compared.
@@ -229,9 +241,7 @@ static uint64_t op_id(void *ctx, struct dir *d)
 	if (has && (s->walked || (row.ino == d->ident.ino && row.dev == d->ident.dev)) &&
 	    id_free(s, row.child, d))
 		return row.child;
-	id = s->walked ? 0 : index_inode(s->index, d->ident.dev, d->ident.ino);
-	if (id && tree_by_id(s->tree, id))
-		id = 0;
+	id = s->walked ? 0 : intake_inode(s, d);
 	if (!id && has && id_free(s, row.child, d))
 		return row.child;
 	intake_dirty(s, d->parent->serial, d->name, d->name_len, s->barrier.first);
@@ -312,12 +322,13 @@ static void op_skipped(void *ctx, struct dir *dir, int err)
 		s->retry_at_ns = clock_ns() + SYNC_RETRY_NS;
 }
 
-/* Other rules may hold at its new place. */
+/* Other rules may hold at its new place, and what is listed below it has other paths. */
 static void op_moved(void *ctx, struct dir *dir)
 {
 	struct sync *s = ctx;
 
-	if (s->rules.budget.lists)
+	if (s->rules.budget.lists || skips_count(s->skips, SKIP_HELD) ||
+	    skips_count(s->skips, SKIP_UNCLAIMED))
 		ladder_rewalk(s->ladder, dir);
 }
 
@@ -644,6 +655,7 @@ static void intake_visit_one(struct sync *s, struct dir *d, uint64_t now)
 	}
 	if (!err)
 		err = hold_mount(s, d, fd, &ident, &mount);
+	s->born_ns = err || s->walked ? 0 : path_born_ns(fd);
 	wd = err ? err : intake_add_watch(s, d, fd, &ident);
 	if (wd < 0) {
 		close(fd);

@@ -210,6 +210,17 @@ static int reach_remove(struct reach *r, struct dir *d, const struct index_row *
 	return moved ? reach_delete(r, d, gone) : reach_put(r, d);
 }
 
+/*
+ * What the remote has in a directory that is gone waits for a decision: @d is not moved there, it becomes what
+ * the remote has at that place, and is compared with it. Before the walk has ended it may still be found.
+ */
+static int reach_held(struct reach *r, struct dir *d)
+{
+	if (r->flight->sync->walked)
+		moves_forget(r->flight->sync, d);
+	return -EAGAIN;
+}
+
 /* What has the name of @d at the remote, where @d is not. */
 static int reach_clear(struct reach *r, struct dir *d, bool moved)
 {
@@ -224,6 +235,8 @@ static int reach_clear(struct reach *r, struct dir *d, bool moved)
 	if (there.child == d->id)
 		return 0;
 	x = tree_by_id(s->tree, there.child);
+	if (!x && hold_dir(s, &there))
+		return reach_held(r, d);
 	if (!x)
 		return reach_remove(r, d, &there, moved);
 	if (!tree_placed(x))

@@ -457,7 +457,7 @@ bool sync_barrier_passed(struct sync *s, uint64_t number)
 	struct cookie *c = sync_cookie(s, number);
 
 	if (!c || !c->seen || !s->walked || !s->remote_known || s->held || s->state_asked ||
-	    s->hold.undecided || sync_was_away(s))
+	    s->hold.undecided || hold_busy(s) || sync_was_away(s))
 		return false;
 	return barrier_passed(&s->barrier, c->epoch);
 }

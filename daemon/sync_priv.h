@@ -171,6 +171,7 @@ struct sync {
 	int parent_fd;      /* of the visit under way, with what it was opened for; -1: none */
 	uint64_t parent_serial;
 	struct path_ident parent_ident;
+	int64_t born_ns; /* of the directory that is visited, before the first walk has ended */
 	struct poll poll;
 	bool scan_armed;  /* the wait wakes for pages */
 	bool visits_left; /* the slice was over before the visits were */

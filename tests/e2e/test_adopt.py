@@ -104,6 +104,124 @@ def a_file_where_the_remote_has_a_directory_waits():
         w.exact("confirmed")
 
 
+def a_file_that_waited_for_a_directory_is_removed():
+    with World() as w:
+        w.hub()
+        fill(w.tree, random.Random(3))
+        w.watch().stop()
+        forget(w)
+        shutil.rmtree(f"{w.tree}/d0/sub")
+        kept = len(os.listdir(f"{w.tree}/d0"))
+        w.watch()
+        w.flush()
+        check(kept and unclaimed(w) == ["d0/sub"], f"unclaimed: {unclaimed(w)}")
+        shutil.rmtree(f"{w.tree}/d0")
+        with open(f"{w.tree}/d0", "w") as f:
+            f.write("a file")
+        check(w.flush(code=8)["held"] > 0, "not held")
+        os.unlink(f"{w.tree}/d0")
+        done = w.flush(code=None)
+        check(done["durable"] and done["held"] == 0, f"flush: {done}")
+        check(unclaimed(w) == ["d0"], f"unclaimed: {unclaimed(w)}")
+        w.run("confirm", w.tree, "--state", w.state)
+        w.exact("confirmed")
+
+
+def a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along():
+    for gone in (False, True):
+        with World() as w:
+            w.hub()
+            for name in ("place/sub/a", "place/b", "mover/c", "mover/deep/d"):
+                os.makedirs(os.path.dirname(f"{w.tree}/{name}"), exist_ok=True)
+                with open(f"{w.tree}/{name}", "w") as f:
+                    f.write(name)
+            w.watch().stop()
+            forget(w)
+            shutil.rmtree(f"{w.tree}/place/sub")
+            os.unlink(f"{w.tree}/place/b")
+            w.watch()
+            w.flush()
+            check(unclaimed(w) == ["place/b", "place/sub"], f"unclaimed: {unclaimed(w)}")
+            if gone:
+                os.rmdir(f"{w.tree}/place")
+                w.flush()
+            os.rename(f"{w.tree}/mover", f"{w.tree}/place")
+            done = w.flush()
+            check(done["durable"] and done["held"] == 0, f"flush: {done}")
+            out = w.pull()
+            check(os.path.exists(f"{out}/place/sub/a") and os.path.exists(f"{out}/place/b"),
+                  "unclaimed paths are deleted without a word")
+            check(os.path.exists(f"{out}/place/c") and os.path.exists(f"{out}/place/deep/d"), "not moved")
+            check(not os.path.exists(f"{out}/mover"), "still at the old place")
+            check(unclaimed(w) == ["place/b", "place/sub"], f"unclaimed: {unclaimed(w)}")
+            w.run("confirm", w.tree, "--state", w.state)
+            w.exact("confirmed")
+            check(w.status()["unclaimed_count"] == 0, "still counted")
+
+
+def an_unclaimed_directory_that_comes_back_elsewhere_is_counted_right():
+    with World() as w:
+        w.hub()
+        for name in ("place/a", "place/b"):
+            os.makedirs(os.path.dirname(f"{w.tree}/{name}"), exist_ok=True)
+            with open(f"{w.tree}/{name}", "w") as f:
+                f.write(name)
+        w.watch().stop()
+        forget(w)
+        os.unlink(f"{w.tree}/place/b")
+        w.watch()
+        w.flush()
+        os.rename(f"{w.tree}/place", f"{w.dir}/outside")
+        w.flush()
+        check(unclaimed(w) == ["place"], f"unclaimed: {unclaimed(w)}")
+        w.processes[-1].stop()
+        os.rename(f"{w.dir}/outside", f"{w.tree}/elsewhere")
+        w.watch()
+        w.flush()
+        check(unclaimed(w) == ["elsewhere/b"], f"unclaimed: {unclaimed(w)}")
+        check(w.status()["unclaimed_count"] == 1, f"counted: {w.status()['unclaimed_count']}")
+        w.run("confirm", w.tree, "--state", w.state)
+        w.exact("confirmed")
+
+
+def unclaimed_paths_of_a_moved_directory_are_listed_where_they_are():
+    with World() as w:
+        w.hub()
+        for name in ("one/place/a", "one/place/b", "two/c"):
+            os.makedirs(os.path.dirname(f"{w.tree}/{name}"), exist_ok=True)
+            with open(f"{w.tree}/{name}", "w") as f:
+                f.write(name)
+        w.watch().stop()
+        forget(w)
+        os.unlink(f"{w.tree}/one/place/b")
+        w.watch()
+        w.flush()
+        for old, new in (("one/place", "two/place"), ("two", "three")):
+            os.rename(f"{w.tree}/{old}", f"{w.tree}/{new}")
+            w.flush()
+            listed = unclaimed(w)
+            check(len(listed) == 1 and os.path.exists(f"{w.pull()}/{listed[0]}"), f"unclaimed: {listed}")
+        check(listed == ["three/place/b"], f"unclaimed: {listed}")
+
+
+def confirmed_before_the_hub_is_there():
+    with World() as w:
+        hub = w.hub()
+        fill(w.tree, random.Random(6))
+        w.watch().stop()
+        forget(w)
+        shutil.rmtree(f"{w.tree}/d0")
+        w.watch().stop()
+        hub.stop()
+        os.unlink(f"{w.tree}/link")
+        w.watch(word="")
+        wait_for(lambda: w.run("status", w.tree, "--state", w.state, code=None).returncode == 0, "no answer")
+        check(w.run("confirm", w.tree, "--state", w.state).stdout.count("at the remote only"), "confirm is silent")
+        w.hub()
+        w.exact("confirmed before")
+        check(w.status()["unclaimed_count"] == 0, "still counted")
+
+
 def a_push_without_state_names_what_differs():
     with World() as w:
         w.hub()
@@ -176,8 +294,40 @@ def K5_what_an_older_hub_has_again_is_unclaimed():
         w.exact("confirmed")
 
 
+def a_directory_that_an_older_hub_has_where_a_file_is_waits():
+    with World() as w:
+        os.makedirs(f"{w.tree}/x")
+        for name in ("x/a", "x/b", "other"):
+            with open(f"{w.tree}/{name}", "w") as f:
+                f.write(name)
+        hub = w.hub()
+        w.watch()
+        w.flush()
+        hub.stop()
+        shutil.copytree(w.data, f"{w.dir}/backup")
+        hub = w.hub()
+        shutil.rmtree(f"{w.tree}/x")
+        with open(f"{w.tree}/x", "w") as f:
+            f.write("a file")
+        w.flush()
+        hub.kill()
+        shutil.rmtree(w.data)
+        os.rename(f"{w.dir}/backup", w.data)
+        w.hub()
+        with open(f"{w.tree}/last", "w") as f:
+            f.write("written after")
+        wait_for(lambda: [h["path"] for h in w.flush(code=None)["held_paths"]] == ["x"], "x is not held")
+        w.run("confirm", w.tree, "--state", w.state)
+        w.exact("confirmed")
+
+
 if __name__ == "__main__":
     main([an_equal_tree_is_taken_over_without_sending_anything, what_differs_is_sent_and_what_is_missing_stays,
           a_file_where_the_remote_has_a_directory_waits, a_push_without_state_names_what_differs,
           killed_while_it_learns,
-          K5_what_an_older_hub_has_again_is_unclaimed])
+          K5_what_an_older_hub_has_again_is_unclaimed,
+          a_directory_moved_over_one_with_unclaimed_paths_takes_nothing_along,
+          an_unclaimed_directory_that_comes_back_elsewhere_is_counted_right,
+          unclaimed_paths_of_a_moved_directory_are_listed_where_they_are,
+          a_directory_that_an_older_hub_has_where_a_file_is_waits, confirmed_before_the_hub_is_there,
+          a_file_that_waited_for_a_directory_is_removed])

@@ -111,6 +111,33 @@ def theirs_a_removal_takes_nothing_along():
         check(read(f"{w.pull()}/x") == "theirs", "theirs is lost")
 
 
+def theirs_in_a_directory_that_goes_away_is_unclaimed():
+    for away in ("moved", "removed"):
+        with World() as w:
+            w.hub()
+            write(f"{w.tree}/a/deep/x", "first")
+            w.watch("--on-conflict", "theirs")
+            w.flush()
+            Other(w).push("a/deep/x", "theirs")
+            write(f"{w.tree}/a/deep/x", "ours")
+            w.flush(code=8)
+            if away == "moved":
+                os.rename(f"{w.tree}/a", f"{w.tree}/b")
+            else:
+                shutil.rmtree(f"{w.tree}/a")
+            for restarted in (False, True):
+                done = w.flush(code=None)
+                check(done["durable"] and done["held"] == 0, f"{away}, restarted {restarted}: {done}")
+                check([c["path"] for c in done["unclaimed"]] == ["a"], done)
+                out = w.pull()
+                check(read(f"{out}/a/deep/x") == "theirs", "theirs is lost")
+                check(away != "moved" or read(f"{out}/b/deep/x") == "ours", "ours is not there")
+                w.processes[-1].stop()
+                w.watch("--on-conflict", "theirs")
+            w.run("confirm", w.tree, "--state", w.state)
+            w.exact("confirmed")
+
+
 def theirs_a_removal_that_meets_a_change_is_none():
     with World() as w:
         begin(w, "theirs")
@@ -218,7 +245,7 @@ def a_policy_that_is_none():
 if __name__ == "__main__":
     main([ours_is_sent_on_top_and_theirs_stays_in_history, theirs_is_held_until_it_changes_here,
           theirs_is_released_by_confirm, theirs_a_removal_takes_nothing_along,
-          theirs_a_removal_that_meets_a_change_is_none, keep_both_puts_ours_beside_theirs,
+          theirs_in_a_directory_that_goes_away_is_unclaimed, theirs_a_removal_that_meets_a_change_is_none, keep_both_puts_ours_beside_theirs,
           keep_both_of_a_long_name_and_a_symlink,
           a_refused_path_that_is_removed_before_the_resend_takes_nothing_along,
           two_writers_on_different_paths_do_not_meet, a_policy_that_is_none])

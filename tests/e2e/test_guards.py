@@ -4,7 +4,7 @@
 import json, os, shutil, subprocess, sys, tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from spate import SLOW, World, check, compare, main, wait_for
+from spate import SLOW, Skipped, World, check, compare, main, wait_for
 
 
 def fill(tree, dirs, files):
@@ -102,6 +102,72 @@ def K2_a_number_of_ones_own():
         check(p.stop() == 8, "a watch with held deletions ends with 0")
         w.watch("--max-delete", "5")
         w.exact("--max-delete 5")
+
+
+def K2_a_directory_renamed_to_the_place_of_a_removed_one_while_nobody_watched():
+    with World() as w:
+        w.hub()
+        fill(w.tree, 2, 20)
+        fill(f"{w.tree}/large", 1, 1200)
+        w.watch().stop()
+        copy = copied(w)
+        shutil.rmtree(f"{w.tree}/large")
+        os.rename(f"{w.tree}/d0", f"{w.tree}/large")
+        w.watch("--max-delete", "100")
+        held(w, 0, "replaced")
+        out = w.pull()
+        lost = [d for d in compare(copy, out) if d[1] != "extra"]
+        check(not lost, f"the remote lost something: {lost[:5]}")
+        confirm(w)
+        w.exact("confirmed")
+        check(w.status()["held"] == 0, "still held")
+
+
+def K2_a_rename_over_a_removed_one_while_nobody_watched_sends_nothing_twice():
+    with World() as w:
+        w.hub()
+        fill(w.tree, 3, 20)
+        w.watch().stop()
+        shutil.rmtree(f"{w.tree}/d1")
+        os.rename(f"{w.tree}/d0", f"{w.tree}/d1")
+        w.watch()
+        w.exact("replaced")
+        check(w.status()["held"] == 0, "something is held")
+
+
+def with_inode(w, ino):
+    """A new directory outside the tree that has the number of one that is gone."""
+    made = []
+    for i in range(5000):
+        made.append(f"{w.dir}/inode{i}")
+        os.mkdir(made[-1])
+        if os.stat(made[-1]).st_ino == ino:
+            break
+    else:
+        made.append("")
+    for name in made[:-1]:
+        os.rmdir(name)
+    if not made[-1]:
+        raise Skipped("the file system does not use that inode number again")
+    return made[-1]
+
+
+def K2_an_inode_number_that_is_used_again_is_no_rename():
+    with World() as w:
+        w.hub()
+        fill(w.tree, 2, 5)
+        fill(f"{w.tree}/large", 1, 49)
+        w.watch("--max-delete", "10").stop()
+        copy = copied(w)
+        ino = os.stat(f"{w.tree}/large").st_ino
+        shutil.rmtree(f"{w.tree}/large")
+        os.rename(with_inode(w, ino), f"{w.tree}/another")
+        w.watch("--max-delete", "10")
+        held(w, 51, "the number is used again")
+        lost = [d for d in compare(copy, w.pull()) if d[1] != "extra"]
+        check(not lost, f"the remote lost something: {lost[:5]}")
+        confirm(w)
+        w.exact("confirmed")
 
 
 def K2_everything_removed_under_a_live_watch_applies_at_once():
@@ -369,7 +435,9 @@ def W15_a_directory_mounted_twice_in_the_tree_is_exact_at_both_places():
 
 if __name__ == "__main__":
     main([K2_few_deletions_found_at_the_start_apply, K2_many_deletions_found_at_the_start_wait_for_confirm,
-          K2_a_number_of_ones_own, K2_everything_removed_under_a_live_watch_applies_at_once,
+          K2_a_number_of_ones_own, K2_a_directory_renamed_to_the_place_of_a_removed_one_while_nobody_watched,
+          K2_a_rename_over_a_removed_one_while_nobody_watched_sends_nothing_twice, K2_an_inode_number_that_is_used_again_is_no_rename,
+          K2_everything_removed_under_a_live_watch_applies_at_once,
           K5_an_empty_tree_deletes_nothing, K2_push_holds_and_says_how_to_go_on,
           K1_a_root_that_is_moved_away_and_back, K1_a_root_that_is_replaced_is_taken_after_confirm,
           K1_another_root_at_the_start, K1_a_root_that_is_unmounted_under_the_watch,
