@@ -202,8 +202,10 @@ def W3_a_storm_with_another_writer_below():
             storm(w.tree, r, DIRS, 150, .3)
             stop.set()
             t.join()
-            done = w.flush(timeout=60)
-            check(done["durable"], f"seed {seed} round {i}: {done}")
+            done = w.flush(code=None, timeout=60)
+            # A file here where the other writer has files in a directory of that name is refused, and named.
+            refused = {u["reason"] for u in done["unreadable"]}
+            check(done["durable"] or (refused == {"not_empty"} and not done["held"]), f"seed {seed} round {i}: {done}")
             check(not malformed(w), f"seed {seed} round {i}: {malformed(w)[:3]}")
             shutil.rmtree(other)
         check_log(w)
