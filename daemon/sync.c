@@ -335,7 +335,10 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 /* A whole reply that makes no sense left no error text. */
 static const char *sync_state_why(const struct sync *s, int err)
 {
-	return s->state_request.error[0] ? s->state_request.error : err_str(err);
+	if (s->state_request.error[0])
+		return s->state_request.error;
+	return err == -SP_EINTEGRITY ? "the hub's reply about the workspace cannot be read" :
+				       err_str(err);
 }
 
 static void sync_remote_state(struct sync *s)
@@ -472,6 +475,27 @@ void sync_barrier_done(struct sync *s, uint64_t number)
 
 /* --- start and stop -------------------------------------------------------------------------------- */
 
+/* Said once, not at every try. */
+static bool sync_was_said(struct sync *s, const char *line)
+{
+	uint64_t now = clock_ns();
+	size_t oldest = 0;
+	bool known;
+
+	for (size_t i = 0; i < SYNC_SAID; i++) {
+		if (!strcmp(line, s->said[i].line)) {
+			known = s->said[i].at_ns + SYNC_SAID_NS > now;
+			s->said[i].at_ns = now;
+			return known;
+		}
+		if (s->said[i].at_ns < s->said[oldest].at_ns)
+			oldest = i;
+	}
+	strcpy(s->said[oldest].line, line);
+	s->said[oldest].at_ns = now;
+	return false;
+}
+
 void sync_trouble(struct sync *s, int err, const char *fmt, ...)
 {
 	char line[sizeof(s->last_error)];
@@ -481,8 +505,7 @@ void sync_trouble(struct sync *s, int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	/* Said once, not at every try. */
-	if (strcmp(line, s->last_error))
+	if (!sync_was_said(s, line))
 		log_warn("sync", "%s", line);
 	memcpy(s->last_error, line, sizeof(line));
 }

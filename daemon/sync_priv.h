@@ -49,7 +49,9 @@
 #define SYNC_CHUNKS 4                      /* chunks of large files on their way */
 #define SYNC_TELL_NS (5 * 1000000000ull)   /* of overflows the log says no more than this often */
 #define SYNC_COOKIES 64
-#define SYNC_LOOK_NS (1 * 1000000ull) /* events wait unseen: look again before a cycle closes */
+#define SYNC_SAID 4                       /* troubles that take turns are each said once … */
+#define SYNC_SAID_NS (60 * 1000000000ull) /* … until they were not met for so long */
+#define SYNC_LOOK_NS (1 * 1000000ull)     /* events wait unseen: look again before a cycle closes */
 #define SYNC_LAST_EVENTS 4096 /* directories whose last event is remembered; some share a slot */
 
 /** struct sent - one change on the wire, and what to remember when it is acknowledged. */
@@ -231,6 +233,10 @@ struct sync {
 	unsigned first_epoch; /* closed when the first walk ended: passed = the first scan is pushed */
 	int fatal;
 	char last_error[256];
+	struct {
+		char line[256];
+		uint64_t at_ns;
+	} said[SYNC_SAID]; /* troubles the log knows of, and when they were last met */
 	struct sync_totals totals;
 	struct {
 		uint64_t cycles, commits, files_sent, conflicts, deletes_sent, moves_sent,
