@@ -556,6 +556,17 @@ static void expand_head(struct flight *f)
 	bulk_begin(&f->bulk, &head);
 }
 
+/* The row is still that of a directory that leaves its place to what is put: its move says what is in doubt. */
+static bool expand_moves_away(struct flight *f, const struct sent *sent)
+{
+	struct index_row row;
+
+	return !sent->deletion &&
+	       !index_get(f->sync->index, sent->dir_id, sent->name, sent->name_len, &row) &&
+	       row.type == ENTRY_DIR &&
+	       (sent->row.type != ENTRY_DIR || row.child != sent->row.child);
+}
+
 /*
  * From the moment a change is sent the remote may have what was or what will be. Should the path be as it
  * was again before we know, the row must not say that there is nothing to send.
@@ -565,7 +576,7 @@ static void expand_doubt(struct flight *f)
 	for (size_t i = 0; i < f->n_sent && expand_writing(f); i++) {
 		const struct sent *sent = &f->sent[i];
 
-		if (!sent->move)
+		if (!sent->move && !expand_moves_away(f, sent))
 			f->index_err = index_sending(f->sync->index, sent->dir_id, sent->name,
 						     sent->name_len, sent->deletion);
 	}
