@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* Each of them means that a daemon took the journal in between. */
-#define WRITE_TRIES 100
+#define WRITE_TRIES 1000
 
 /* --- paths and records (pure) -------------------------------------------------------------- */
 
