@@ -19,8 +19,8 @@
 /** struct reach - an attempt to make one path right; undone as a whole. */
 struct reach {
 	struct flight *flight;
-	size_t n_todo, n_marked;
-	struct dir *todo[MOVES_REACH_MAX];   /* to be reached */
+	size_t n_wanted, n_marked;
+	struct dir *wanted[MOVES_REACH_MAX]; /* to be reached */
 	struct dir *marked[MOVES_REACH_MAX]; /* reached, if all goes well */
 	/* as it was before */
 	size_t n_sent, names_used, records_len;
@@ -68,9 +68,9 @@ bool moves_elsewhere(struct sync *s, const struct dir *d, struct index_row *ret)
 
 int moves_want(struct reach *r, struct dir *d)
 {
-	if (r->n_todo == MOVES_REACH_MAX)
+	if (r->n_wanted == MOVES_REACH_MAX)
 		return -ENOSPC;
-	r->todo[r->n_todo++] = d;
+	r->wanted[r->n_wanted++] = d;
 	return 0;
 }
 
@@ -290,7 +290,7 @@ static int reach_down(struct reach *r, struct dir *d)
 static void reach_begin(struct reach *r, struct flight *f)
 {
 	r->flight = f;
-	r->n_todo = r->n_marked = 0;
+	r->n_wanted = r->n_marked = 0;
 	r->n_sent = f->n_sent;
 	r->names_used = f->names_used;
 	r->records_len = f->bulk.records.len;
@@ -340,8 +340,8 @@ int moves_reach(struct flight *f, struct dir *d)
 		return 0;
 	reach_begin(r, f);
 	err = moves_want(r, d);
-	while (!err && r->n_todo)
-		err = reach_down(r, r->todo[--r->n_todo]);
+	while (!err && r->n_wanted)
+		err = reach_down(r, r->wanted[--r->n_wanted]);
 	if (!err) {
 		reach_intend(r);
 		return 0;
