@@ -285,6 +285,9 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 	struct sync *s = f->sync;
 	struct read_item *item = sent->item;
 
+	/* Not before: a flush that only waits for older work must find it in the list. */
+	if (item && item->result != READ_SPECIAL)
+		skips_del(s->skips, f->dirs[item->dir].serial, item->name, item->name_len);
 	if (sent->deletion) {
 		s->n.deletes_sent++;
 	} else {

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """S4, S1, R3, O7: state that is damaged, full, read-only or somebody else's; files of other users."""
-import glob, os, random, shutil, signal, subprocess, sys
+import glob, json, os, random, shutil, signal, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import spate
+from slow import Slow
 from spate import World, check, main, wait_for
 
 
@@ -258,7 +259,43 @@ def R3_files_of_another_user_keep_their_old_version_and_are_named():
         wait_for(lambda: w.flush(code=None)["durable"], "readable again")
         w.exact("readable again")
 
+
+def S5_a_flush_does_not_forget_what_becomes_readable_meanwhile():
+    with World() as w:
+        w.hub()
+        os.chmod(w.dir, 0o755)
+        os.mkdir(w.state, 0o700)
+        for name in ("mine", "theirs"):
+            with open(f"{w.tree}/{name}", "w") as f:
+                f.write("one")
+        for path in (w.tree, w.state, f"{w.tree}/mine"):
+            os.chown(path, 65534, 65534)
+        os.chmod(f"{w.tree}/theirs", 0o600)
+        late = Slow(w.port, .6)
+        p = subprocess.Popen([*NOBODY, spate.SPATE, "watch", w.tree, "--to", f"http://127.0.0.1:{late.port}/w",
+                              "--state", w.state], stdout=subprocess.PIPE, stderr=open(w.log, "a"), text=True,
+                             env={**os.environ, "HOME": w.dir})
+        try:
+            check(p.stdout.readline().startswith("ready"), "it does not start")
+            check(not w.flush(code=3)["durable"], "unreadable")
+            with open(f"{w.tree}/mine", "w") as f:
+                f.write("two")
+            flush = subprocess.Popen([spate.SPATE, "flush", w.tree, "--state", w.state, "--json"],
+                                     stdout=subprocess.PIPE, text=True)
+            time.sleep(.3)  # its commit is on its way; what is dirtied now is not the flush's
+            os.chown(f"{w.tree}/theirs", 65534, 65534)
+            done = json.loads(flush.communicate()[0])
+            out = w.pull("--at", str(done["version"]))
+            check(not done["durable"] or os.path.exists(f"{out}/theirs"), f"durable without theirs: {done}")
+            wait_for(lambda: w.flush(code=None)["durable"], "readable")
+            w.exact("readable")
+        finally:
+            p.terminate()
+            p.wait()
+
+
 main([S4_a_damaged_index_is_noticed_or_harmless, S1_damaged_while_in_use_and_killed,
       S4_a_full_disk_holds_nothing_up_and_nothing_is_called_clean,
       S4_a_state_that_cannot_be_written_is_refused_in_one_line,
-      R3_files_of_another_user_keep_their_old_version_and_are_named])
+      R3_files_of_another_user_keep_their_old_version_and_are_named,
+      S5_a_flush_does_not_forget_what_becomes_readable_meanwhile])
