@@ -283,7 +283,7 @@ void flight_item_done(struct flight *f, struct read_item *item);
 /* ahead.c */
 int ahead_query(void *ctx, const struct sha *hashes, uint32_t n, bool *ret_there);
 int ahead_join(void *ctx, const struct sha *hash, const struct sha *parts, uint32_t n);
-/** ahead_rests() - put a taken record back when its file was read long enough for now. */
+/** ahead_rests() - put a taken record back while its file rests from being read. Return: whether. */
 bool ahead_rests(struct sync *s, struct record *r, bool urgent);
 /** ahead_read() - a job was read: remember what took long. */
 void ahead_read(struct flight *f);

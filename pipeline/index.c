@@ -448,8 +448,9 @@ int index_del(struct index *ix, uint64_t dir, const char *name, size_t len)
 	return rc ? index_failed(ix, rc) : 0;
 }
 
-int index_flag(struct index *ix, uint64_t dir, const char *name, size_t len, uint8_t set,
-	       uint8_t clear)
+/* Rewrites the row in place, if there is one; its list stays. @doubt: it equals nothing on disk then. */
+static int rewrite_row(struct index *ix, uint64_t dir, const char *name, size_t len, uint8_t set,
+		       uint8_t clear, bool doubt)
 {
 	struct disk_row disk;
 	struct index_key k;
@@ -462,30 +463,23 @@ int index_flag(struct index *ix, uint64_t dir, const char *name, size_t len, uin
 	if (index_get(ix, dir, name, len, &row))
 		return 0;
 	row.flags = (uint8_t)((row.flags | set) & ~clear);
+	if (doubt)
+		row.mode = UINT32_MAX;
 	row_put(&row, &key, &disk);
 	recount(ix, &key, row.flags);
 	rc = mdb_put(ix->write, ix->rows, &key, &val, 0);
 	return rc ? index_failed(ix, rc) : 0;
 }
 
+int index_flag(struct index *ix, uint64_t dir, const char *name, size_t len, uint8_t set,
+	       uint8_t clear)
+{
+	return rewrite_row(ix, dir, name, len, set, clear, false);
+}
+
 int index_sending(struct index *ix, uint64_t dir, const char *name, size_t len, bool deletion)
 {
-	struct disk_row disk;
-	struct index_key k;
-	struct index_row row;
-	MDB_val key, val = { .mv_data = &disk, .mv_size = sizeof(disk) };
-	int rc;
-
-	if (!ix->write || index_key_make(dir, name, len, &k, &key))
-		return -EINVAL;
-	if (index_get(ix, dir, name, len, &row))
-		return 0;
-	row.mode = UINT32_MAX;
-	if (deletion)
-		row.flags |= INDEX_UNCONFIRMED;
-	row_put(&row, &key, &disk);
-	rc = mdb_put(ix->write, ix->rows, &key, &val, 0);
-	return rc ? index_failed(ix, rc) : 0;
+	return rewrite_row(ix, dir, name, len, deletion ? INDEX_UNCONFIRMED : 0, 0, true);
 }
 
 /* --- the whole ---------------------------------------------------------------------------- */
