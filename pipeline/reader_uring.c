@@ -76,6 +76,7 @@ static void took_read(struct reader_slot *s, int res)
 static void prep_close(struct io_uring_sqe *sqe, int dirfd, struct reader_slot *s)
 {
 	(void)dirfd;
+	descriptor_closes(s->fd);
 	io_uring_prep_close(sqe, s->fd);
 }
 

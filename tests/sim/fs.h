@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fs.h - a file system in memory, with what the watcher's correctness hangs on and nothing else:
+ * inodes with numbers that are used again at once, hard links, open files that outlive their names,
+ * coarse timestamps, stores through a mapping, and the events of every operation, in the kernel's order.
+ *
+ *   writers (the adversary)            fs ──notify──▶ kernel.h (watches, queue)
+ *   the daemon's system calls ──────▶  fs
+ *
+ * One thread. Pure: no system call; time and randomness come in. Paths are relative to the top, which
+ * stands for "/"; "" is the top itself. The tree that is watched is the directory FS_ROOT below it, so
+ * that the root itself can be moved, replaced and removed.
+ */
+#ifndef SPATE_SIM_FS_H
+#define SPATE_SIM_FS_H
+
+#include "tests/sim/kernel.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#define FS_ROOT "tree"
+#define FS_FILES_MAX 4096u         /* inodes; more is -ENOSPC */
+#define FS_CONTENT_MAX (64u << 10) /* bytes of a file; more is -EFBIG */
+
+struct fs;
+struct fs_inode;
+
+/**
+ * fs_new() - an empty file system with an empty directory FS_ROOT.
+ * @k: gets its events; borrowed
+ * @granule_ns: timestamps are multiples of it, as on a kernel with a coarse clock; 0: exact
+ */
+struct fs *fs_new(struct kernel *k, uint64_t granule_ns);
+void fs_free(struct fs *fs);
+/** fs_set_wall() - what its clock says from now on (it may jump either way). */
+void fs_set_wall(struct fs *fs, int64_t wall_ns);
+
+/* --- writers: as the system calls of that name; 0 or -errno, nothing changed after an error --------- */
+
+int fs_mkdir(struct fs *fs, const char *path, mode_t mode);
+int fs_rmdir(struct fs *fs, const char *path);
+int fs_unlink(struct fs *fs, const char *path);
+int fs_symlink(struct fs *fs, const char *target, const char *path);
+int fs_link(struct fs *fs, const char *from, const char *to);
+/** fs_rename() - @flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
+int fs_rename(struct fs *fs, const char *from, const char *to, unsigned flags);
+int fs_chmod(struct fs *fs, const char *path, mode_t mode);
+/** fs_utime() - set the mtime; the ctime is now. */
+int fs_utime(struct fs *fs, const char *path, int64_t mtime_ns);
+/** fs_mkfifo() - stands for all that is neither file, directory nor symlink. */
+int fs_mkfifo(struct fs *fs, const char *path, mode_t mode);
+
+/**
+ * fs_open() - open a file for writing. @flags: O_CREAT, O_EXCL, O_TRUNC, O_APPEND, or O_TMPFILE with the
+ * path of a directory. Return: a number for the calls below, or -errno.
+ */
+int fs_open(struct fs *fs, const char *path, int flags, mode_t mode);
+int fs_write(struct fs *fs, int h, uint64_t off, const void *data, size_t len);
+int fs_truncate(struct fs *fs, int h, uint64_t size);
+/** fs_store() - change bytes through a shared mapping of the whole file: no event before fs_close(), which
+ * unmaps; of two stores without writeback between them the second moves no timestamp. */
+int fs_store(struct fs *fs, int h, uint64_t off, const void *data, size_t len);
+/** fs_linkat() - give what fs_open() made with O_TMPFILE (or any open file) a name. */
+int fs_linkat(struct fs *fs, int h, const char *path);
+int fs_close(struct fs *fs, int h);
+/** fs_handles() - how many are open. */
+unsigned fs_handles(const struct fs *fs);
+
+/* --- the daemon's view: inodes are pinned while they are held ------------------------------------------ */
+
+struct fs_stat {
+	uint64_t ino, size;
+	uint32_t mode, nlink;
+	int64_t mtime_ns, ctime_ns, btime_ns;
+};
+
+/** fs_lookup() - the inode @name of @dir ("." itself, ".." refused with -EXDEV as openat2 with
+ * RESOLVE_BENEATH does), symlinks not followed: -ENOENT, -ENOTDIR. Pinned: give back with fs_put(). */
+int fs_lookup(struct fs *fs, struct fs_inode *dir, const char *name, struct fs_inode **ret);
+/** fs_walk() - the same for a path from @dir (NULL: the top); -ELOOP when a symlink is in the way. */
+int fs_walk(struct fs *fs, struct fs_inode *dir, const char *path, struct fs_inode **ret);
+struct fs_inode *fs_get(struct fs_inode *i);
+void fs_put(struct fs *fs, struct fs_inode *i);
+void fs_stat(const struct fs_inode *i, struct fs_stat *ret);
+/** fs_read() - bytes of a file, or of a symlink's target, now. Return: count. */
+size_t fs_read(const struct fs_inode *i, uint64_t off, void *buf, size_t len);
+/** fs_readdir() - the entry after @cursor (0 first) in an order of the file system's own, that stays the
+ * same for entries that stay: what is made or removed meanwhile may or may not appear. Return: the next
+ * cursor, 0 at the end. @ret_name points into the inode, valid until the next change. */
+uint64_t fs_readdir(const struct fs_inode *dir, uint64_t cursor, const char **ret_name,
+		    struct fs_inode **ret);
+/** fs_object() - what kernel.h knows the inode as: never used again for another one. */
+uint64_t fs_object(const struct fs_inode *i);
+/** fs_placed() - whether a name still leads to it. */
+bool fs_placed(const struct fs_inode *i);
+
+#endif
