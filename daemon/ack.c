@@ -131,7 +131,19 @@ static int ack_write_conflict(struct flight *f, const struct sent *sent)
 	return index_put(s->index, sent->dir_id, sent->name, sent->name_len, &row, NULL, 0);
 }
 
-/* The parent is not at the remote: the row stays, for its id, but differs: it is put again. */
+/* Whether the remote has something at the place of @d that is not it, as this very reply may have told. */
+static bool ack_taken(struct sync *s, const struct dir *d)
+{
+	struct index_row row;
+
+	return !index_get(s->index, d->parent->id, d->name, d->name_len, &row) &&
+	       (row.type != ENTRY_DIR || row.child != d->id);
+}
+
+/*
+ * The parent is not at the remote: the row stays, for its id, but differs: it is put again. On top of what is
+ * there instead, whose row says which revision that is.
+ */
 static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
@@ -147,7 +159,9 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 		return 0;
 	row.child = d->id;
 	err = ack_forget_below(s, d->id);
-	return err ? err : index_put(s->index, d->parent->id, d->name, d->name_len, &row, NULL, 0);
+	if (err || ack_taken(s, d))
+		return err;
+	return index_put(s->index, d->parent->id, d->name, d->name_len, &row, NULL, 0);
 }
 
 /* Contents are deleted before their directory, so an empty one here held nothing else of ours. */

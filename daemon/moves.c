@@ -221,6 +221,15 @@ static int reach_held(struct reach *r, struct dir *d)
 	return -EAGAIN;
 }
 
+/* The remote has no directory there: @d goes on top of what it has, by its revision, and first. */
+static int reach_after(struct reach *r, const struct dir *d)
+{
+	struct sync *s = r->flight->sync;
+
+	intake_dirty(s, d->parent->serial, d->name, d->name_len, s->barrier.first);
+	return -EAGAIN;
+}
+
 /* What has the name of @d at the remote, where @d is not. */
 static int reach_clear(struct reach *r, struct dir *d, bool moved)
 {
@@ -231,7 +240,7 @@ static int reach_clear(struct reach *r, struct dir *d, bool moved)
 	if (index_get(s->index, d->parent->id, d->name, d->name_len, &there))
 		return 0;
 	if (there.type != ENTRY_DIR)
-		return moved ? reach_delete(r, d, &there) : 0;
+		return moved ? reach_delete(r, d, &there) : reach_after(r, d);
 	if (there.child == d->id)
 		return 0;
 	x = tree_by_id(s->tree, there.child);

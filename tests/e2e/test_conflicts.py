@@ -70,6 +70,20 @@ def ours_is_sent_on_top_and_theirs_stays_in_history():
         check(conflict_of(w, "x") and conflict_of(w, "x")["policy"] == "ours", "not listed")
 
 
+def a_directory_with_files_takes_the_place_of_theirs():
+    """What is below it is refused together with it, and must not make its place look empty."""
+    with World() as w:
+        begin(w, "ours")
+        w.processes[-1].stop()
+        os.unlink(f"{w.tree}/x")
+        for name in "x/a", "x/sub/b":
+            write(f"{w.tree}/{name}", name)
+        w.watch()
+        w.exact("a directory now")
+        check(w.status()["counters"]["conflicts"] == 1, w.status()["counters"])
+        check(read(f"{w.pull('--at', '2')}/x") == "theirs", "theirs is lost")
+
+
 def theirs_is_held_until_it_changes_here():
     with World() as w:
         begin(w, "theirs")
@@ -243,7 +257,8 @@ def a_policy_that_is_none():
 
 
 if __name__ == "__main__":
-    main([ours_is_sent_on_top_and_theirs_stays_in_history, theirs_is_held_until_it_changes_here,
+    main([ours_is_sent_on_top_and_theirs_stays_in_history, a_directory_with_files_takes_the_place_of_theirs,
+          theirs_is_held_until_it_changes_here,
           theirs_is_released_by_confirm, theirs_a_removal_takes_nothing_along,
           theirs_in_a_directory_that_goes_away_is_unclaimed, theirs_a_removal_that_meets_a_change_is_none, keep_both_puts_ours_beside_theirs,
           keep_both_of_a_long_name_and_a_symlink,
