@@ -423,11 +423,24 @@ void ack_no_index(struct flight *f)
 	ack_all_back(f, 0);
 }
 
+/* Commits of which nothing holds, one after the other: somebody else is at the same paths all the time. */
+static void ack_pause(struct sync *s, bool any_holds)
+{
+	uint64_t pause_ns;
+
+	s->fruitless = any_holds ? 0 : s->fruitless + 1;
+	if (s->fruitless <= ACK_TRIES_MAX)
+		return;
+	pause_ns = NSEC_PER_MSEC << MIN(s->fruitless - ACK_TRIES_MAX, 20u);
+	s->quiet_until_ns = clock_ns() + MIN(pause_ns, SYNC_RETRY_NS);
+}
+
 /* What was applied twice is nothing: sending it all again is harmless. */
 static void ack_success(struct flight *f)
 {
 	struct sync *s = f->sync;
 	const struct read_item *below = NULL;
+	bool any_holds = false;
 
 	for (uint32_t i = 0; i < f->push.n_outcomes; i++)
 		f->sent[f->push.outcomes[i].index].outcome = &f->push.outcomes[i];
@@ -444,6 +457,7 @@ static void ack_success(struct flight *f)
 		if (sent->below && sent->below != below)
 			ack_deleted_dir(f, sent->below);
 		below = sent->below;
+		any_holds |= ack_holds(sent);
 		if (ack_holds(sent) && sent->move)
 			ack_moved(s, sent);
 		else if (ack_holds(sent))
@@ -454,6 +468,7 @@ static void ack_success(struct flight *f)
 			ack_refused(f, sent);
 	}
 	s->hold_oldest = false;
+	ack_pause(s, any_holds);
 	s->version = MAX(s->version, f->push.version);
 	s->n.commits++;
 	s->committed_ns = clock_ns();

@@ -178,8 +178,13 @@ static int reach_move(struct reach *r, struct dir *d, uint64_t at, const char *n
 
 	if (err)
 		return err;
-	if (to_len < 0 || moves_base(s, d->id, &from))
+	if (to_len < 0)
 		return -EAGAIN;
+	if (moves_base(s, d->id, &from)) {
+		/* It was below what another writer has removed: nothing is there to be moved. */
+		moves_forget(s, d);
+		return -EAGAIN;
+	}
 	c.to_len = (size_t)to_len;
 	sent = expand_send(f, &c, &from);
 	if (!sent)

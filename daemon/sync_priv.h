@@ -207,6 +207,7 @@ struct sync {
 	uint64_t epoch, seq; /* of commit ids */
 	size_t batch_files, batch_bytes;
 	uint64_t quiet_until_ns; /* a refusing hub is left alone until then */
+	unsigned fruitless;      /* commits in a row of which nothing holds */
 	/* what is true */
 	struct last_event events[SYNC_LAST_EVENTS];
 	uint64_t committed_ns; /* when the last commit was acknowledged */
