@@ -536,7 +536,8 @@ static void expand_item(struct flight *f, struct read_item *item)
 	}
 	if (item->result == READ_SPECIAL)
 		expand_skip(f, item, &at);
-	else if (plan.kind == PLAN_NOTHING || plan.kind == PLAN_TOUCH) /* what is sent: once it is there */
+	else if (plan.kind == PLAN_NOTHING ||
+		 plan.kind == PLAN_TOUCH) /* what is sent: once it is there */
 		skips_del(s->skips, d->serial, item->name, item->name_len);
 	expand_planned(f, item, &plan, &at, d);
 }
