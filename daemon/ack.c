@@ -324,14 +324,14 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 	flight_item_done(f, item);
 }
 
-/* Nothing is listed any more where it was. */
+/* What is listed where it was may be its own trouble, or that of something new under the name: a look decides. */
 static void ack_moved(struct sync *s, const struct sent *sent)
 {
 	const struct dir *from = tree_by_id(s->tree, sent->dir_id);
 
 	s->n.moves_sent++;
-	if (from)
-		skips_del(s->skips, from->serial, sent->name, sent->name_len);
+	if (from && skips_has(s->skips, from->serial, sent->name, sent->name_len))
+		intake_dirty(s, from->serial, sent->name, sent->name_len, s->barrier.first);
 }
 
 static void ack_give_up(struct flight *f, const struct sent *sent, const char *reason)
