@@ -103,6 +103,12 @@ static uint64_t ack_child(const struct flight *f, const struct sent *sent)
 	return d && d->id ? d->id : index_new_dir(s->index);
 }
 
+/* Directories are always ours. */
+static enum on_conflict ack_policy(const struct sync *s, const struct sent *sent)
+{
+	return sent->row.type == ENTRY_DIR ? CONFLICT_OURS : s->conf.on_conflict;
+}
+
 /* Remember what the remote has there, in a row that differs from anything on disk. */
 static int ack_write_conflict(struct flight *f, const struct sent *sent)
 {
@@ -124,8 +130,8 @@ static int ack_write_conflict(struct flight *f, const struct sent *sent)
 	if (!sent->outcome->rev || sent->theirs)
 		return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
 	/* Removed before it is sent again, it must not take their version along. */
-	if (!sent->deletion && row.type != ENTRY_DIR && sent->row.type != ENTRY_DIR)
-		row = conflict_row(s->conf.on_conflict, &sent->row, row.rev, row.type);
+	if (!sent->deletion && row.type != ENTRY_DIR)
+		row = conflict_row(ack_policy(s, sent), &sent->row, row.rev, row.type);
 	if (row.type == ENTRY_DIR)
 		row.child = ack_child(f, sent);
 	return index_put(s->index, sent->dir_id, sent->name, sent->name_len, &row, NULL, 0);

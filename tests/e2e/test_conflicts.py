@@ -36,7 +36,7 @@ def in_history(w, name, text):
     """Some version holds it."""
     for v in range(w.status()["version"], 0, -1):
         out = w.pull("--at", str(v))
-        if os.path.exists(f"{out}/{name}") and read(f"{out}/{name}") == text:
+        if os.path.isfile(f"{out}/{name}") and read(f"{out}/{name}") == text:
             return True
         shutil.rmtree(out)
     return False
@@ -250,6 +250,27 @@ def two_writers_on_different_paths_do_not_meet():
         check(len(os.listdir(f"{out}/a")) == 20 and len(os.listdir(f"{out}/b")) == 20, "lost")
 
 
+def a_directory_that_goes_before_it_is_sent_on_top_of_a_file_takes_nothing_along():
+    for nth in (2, 3, 4):
+        with World() as w:
+            w.hub()
+            for name in ("d/s/f", "else", "where"):
+                write(f"{w.tree}/{name}", "first")
+            w.run("push", w.tree, "--to", w.url, "--state", w.state)
+            other = w.pull()
+            shutil.rmtree(f"{other}/d")
+            write(f"{other}/d", "theirs")
+            w.run("push", other, "--to", w.url, "--state", f"{other}.state")
+            w.watch("--quiet", "100", env={"SPATE_FAIL": f"index_updated:kill@{nth}"})
+            write(f"{w.tree}/d/s/f", "ours")
+            w.processes[-1].p.wait(60)
+            sent = os.path.isdir(f"{w.pull()}/d")
+            shutil.rmtree(f"{w.tree}/d")
+            w.watch()
+            check(w.flush()["durable"], "flush")
+            check(sent or read(f"{w.pull()}/d") == "theirs", f"killed after answer {nth}: theirs is lost")
+
+
 def a_policy_that_is_none():
     with World() as w:
         r = w.run("watch", w.tree, "--on-conflict", "mine", "--state", w.state, code=2)
@@ -263,4 +284,5 @@ if __name__ == "__main__":
           theirs_in_a_directory_that_goes_away_is_unclaimed, theirs_a_removal_that_meets_a_change_is_none, keep_both_puts_ours_beside_theirs,
           keep_both_of_a_long_name_and_a_symlink,
           a_refused_path_that_is_removed_before_the_resend_takes_nothing_along,
-          two_writers_on_different_paths_do_not_meet, a_policy_that_is_none])
+          two_writers_on_different_paths_do_not_meet,
+          a_directory_that_goes_before_it_is_sent_on_top_of_a_file_takes_nothing_along, a_policy_that_is_none])
