@@ -39,6 +39,7 @@ void fs_free(struct fs *fs);
 void fs_set_wall(struct fs *fs, int64_t wall_ns);
 
 /* --- writers: as the system calls of that name; 0 or -errno, nothing changed after an error --------- */
+/* No symlink is followed, wherever it is in a path: -ELOOP. */
 
 int fs_mkdir(struct fs *fs, const char *path, mode_t mode);
 int fs_rmdir(struct fs *fs, const char *path);
@@ -48,21 +49,24 @@ int fs_link(struct fs *fs, const char *from, const char *to);
 /** fs_rename() - @flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
 int fs_rename(struct fs *fs, const char *from, const char *to, unsigned flags);
 int fs_chmod(struct fs *fs, const char *path, mode_t mode);
-/** fs_utime() - set the mtime; the ctime is now. */
+/** fs_utime() - set the mtime (and the atime), of a symlink itself; the ctime is now. */
 int fs_utime(struct fs *fs, const char *path, int64_t mtime_ns);
 /** fs_mkfifo() - stands for all that is neither file, directory nor symlink. */
 int fs_mkfifo(struct fs *fs, const char *path, mode_t mode);
 
 /**
  * fs_open() - open a file for writing. @flags: O_CREAT, O_EXCL, O_TRUNC, O_APPEND, or O_TMPFILE with the
- * path of a directory. Return: a number for the calls below, or -errno.
+ * path of a directory. Return: a number for the calls below (0 is one), or -errno.
  */
 int fs_open(struct fs *fs, const char *path, int flags, mode_t mode);
 int fs_write(struct fs *fs, int h, uint64_t off, const void *data, size_t len);
 int fs_truncate(struct fs *fs, int h, uint64_t size);
 /** fs_store() - change bytes through a shared mapping of the whole file: no event before fs_close(), which
- * unmaps; of two stores without writeback between them the second moves no timestamp. */
+ * unmaps; of two stores to a page without writeback between them the second moves no timestamp. -EFAULT:
+ * behind the end. */
 int fs_store(struct fs *fs, int h, uint64_t off, const void *data, size_t len);
+/** fs_writeback() - all dirty pages go to the disk: the next store to each moves the timestamps again. */
+void fs_writeback(struct fs *fs);
 /** fs_linkat() - give what fs_open() made with O_TMPFILE (or any open file) a name. */
 int fs_linkat(struct fs *fs, int h, const char *path);
 int fs_close(struct fs *fs, int h);

@@ -35,8 +35,8 @@ int kernel_rm_watch(struct kernel *k, int wd);
 uint32_t kernel_watches(const struct kernel *k);
 
 /**
- * kernel_notify() - something happened to @object, or to @name in it (then @dir says whether that is a
- * directory). Nothing unless it is watched for that. An event equal to the last one in the queue is merged
+ * kernel_notify() - something happened to @object, or to @name in it (NULL: itself). @mask has IN_ISDIR
+ * when it is about a directory. Nothing unless it is watched for that. An event equal to the last one in the queue is merged
  * with it.
  */
 void kernel_notify(struct kernel *k, uint64_t object, uint32_t mask, uint32_t cookie,
