@@ -32,6 +32,7 @@ struct dentry {
 	struct fs_inode *inode, *parent;
 	struct dentry *next; /* among the inode's that have lost their name */
 	unsigned refs;       /* handles */
+	bool pinned;         /* when it lost its name */
 	char *name;          /* NULL: inlined */
 	char inlined[NAME_INLINE];
 };
@@ -214,7 +215,12 @@ static struct fs_inode *inode_new(struct fs *fs, uint32_t mode)
 
 static void inode_settle(struct fs *fs, struct fs_inode *i);
 
-/* Which name an inode was pinned through is not known: all that it has lost since hold on. */
+/* Which name an inode was pinned through is not known: all that it loses while it is pinned hold on. */
+static bool dentry_held(const struct dentry *d)
+{
+	return d->refs || d->inode->children || (d->pinned && d->inode->pins);
+}
+
 static void nameless_drop(struct fs *fs, struct fs_inode *i)
 {
 	struct dentry **at = &i->nameless;
@@ -222,7 +228,7 @@ static void nameless_drop(struct fs *fs, struct fs_inode *i)
 	while (*at) {
 		struct dentry *d = *at;
 
-		if (d->refs) {
+		if (dentry_held(d)) {
 			at = &d->next;
 			continue;
 		}
@@ -240,7 +246,7 @@ static void inode_settle(struct fs *fs, struct fs_inode *i)
 
 	if (gone)
 		kernel_gone(fs->k, i->object);
-	if (i->nameless && !i->pins && !i->children)
+	if (i->nameless)
 		nameless_drop(fs, i);
 	if (!gone)
 		return;
@@ -256,6 +262,7 @@ static void inode_settle(struct fs *fs, struct fs_inode *i)
 static void dentry_unlink(struct dentry *d)
 {
 	dir_remove(d->parent, d);
+	d->pinned = is_dir(d->inode) || d->inode->pins;
 	d->next = d->inode->nameless;
 	d->inode->nameless = d;
 }
@@ -701,7 +708,7 @@ int fs_utime(struct fs *fs, const char *path, int64_t mtime_ns)
 
 	if (r)
 		return r;
-	s.d->inode->mtime_ns = mtime_ns;
+	s.d->inode->mtime_ns = mtime_ns == FS_NOW ? fs->now_ns : mtime_ns;
 	s.d->inode->ctime_ns = fs->now_ns;
 	tell_both(fs, s.d, IN_ATTRIB);
 	return 0;
@@ -906,6 +913,102 @@ int fs_close(struct fs *fs, int h)
 unsigned fs_handles(const struct fs *fs)
 {
 	return fs->n_handles;
+}
+
+/* --- is the model sound? ------------------------------------------------------------------------------ */
+
+/* What the names say; compared with what the inodes say of themselves. */
+struct census {
+	uint32_t names[FS_FILES_MAX], subdirs[FS_FILES_MAX], children[FS_FILES_MAX];
+	unsigned handles[FS_FILES_MAX];
+};
+
+static const char *census_dir(struct census *c, const struct fs_inode *dir)
+{
+	uint64_t last = 0;
+
+	for (size_t n = 0; n < dir->n_slots; n++) {
+		const struct dentry *d = dir->slots[n].d;
+
+		if (d->parent != dir)
+			return "a name is in another directory than it says";
+		if (dir->slots[n].key <= last)
+			return "a directory is not sorted";
+		if (dir_find(dir, dentry_name(d), strlen(dentry_name(d))) != d)
+			return "a name is not found";
+		if (is_dir(d->inode) && d->inode->self != d)
+			return "a directory has two names";
+		last = dir->slots[n].key;
+		c->names[d->inode->number]++;
+		c->subdirs[dir->number] += is_dir(d->inode);
+		c->children[dir->number]++;
+	}
+	return NULL;
+}
+
+static const char *census_inode(struct census *c, const struct fs *fs, const struct fs_inode *i)
+{
+	const struct fs_inode *up = i;
+
+	for (const struct dentry *d = i->nameless; d; d = d->next) {
+		if (d->inode != i || !d->parent->object)
+			return "a lost name holds what is gone";
+		c->children[d->parent->number]++;
+	}
+	if (!is_dir(i))
+		return i->n_slots ? "a file has entries" : NULL;
+	if (i->n_slots && !i->nlink)
+		return "a removed directory has entries";
+	for (uint32_t steps = 0; up->self; steps++, up = up->self->parent) {
+		if (steps > FS_FILES_MAX)
+			return "a directory is in itself";
+	}
+	if (up != &fs->inodes[0])
+		return "a directory is not below the top";
+	return census_dir(c, i);
+}
+
+static const char *census_count(const struct census *c, const struct fs_inode *i)
+{
+	uint32_t links = c->names[i->number];
+
+	if (is_dir(i) && i->nlink)
+		links = 2 + c->subdirs[i->number];
+	if (i->nlink != links)
+		return "a count of links is wrong";
+	if (i->children != c->children[i->number])
+		return "a count of children is wrong";
+	if (i->handles != c->handles[i->number])
+		return "a count of open files is wrong";
+	if (!i->nlink && !i->pins && !i->handles && !i->children)
+		return "what nobody holds is still there";
+	return NULL;
+}
+
+const char *fs_broken(const struct fs *fs)
+{
+	struct census *c = must(calloc(1, sizeof(*c)));
+	const char *why = NULL;
+
+	for (unsigned h = 0; h < HANDLES_MAX; h++) {
+		if (fs->handles[h].d)
+			c->handles[fs->handles[h].d->inode->number]++;
+	}
+	for (uint32_t n = 0; n < fs->n_used && !why; n++) {
+		if (fs->inodes[n].object)
+			why = census_inode(c, fs, &fs->inodes[n]);
+	}
+	for (uint32_t n = 0; n < fs->n_used && !why; n++) {
+		if (fs->inodes[n].object)
+			why = census_count(c, &fs->inodes[n]);
+	}
+	free(c);
+	return why;
+}
+
+uint32_t fs_inodes(const struct fs *fs)
+{
+	return fs->n_used - fs->n_free;
 }
 
 /* --- the daemon's view ------------------------------------------------------------------------------ */

@@ -49,6 +49,8 @@ int fs_link(struct fs *fs, const char *from, const char *to);
 /** fs_rename() - @flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. */
 int fs_rename(struct fs *fs, const char *from, const char *to, unsigned flags);
 int fs_chmod(struct fs *fs, const char *path, mode_t mode);
+#define FS_NOW INT64_MIN /* as an mtime: what the clock says */
+
 /** fs_utime() - set the mtime (and the atime), of a symlink itself; the ctime is now. */
 int fs_utime(struct fs *fs, const char *path, int64_t mtime_ns);
 /** fs_mkfifo() - stands for all that is neither file, directory nor symlink. */
@@ -72,6 +74,11 @@ int fs_linkat(struct fs *fs, int h, const char *path);
 int fs_close(struct fs *fs, int h);
 /** fs_handles() - how many are open. */
 unsigned fs_handles(const struct fs *fs);
+/** fs_inodes() - how many there are, with those that only an open file or a pin keeps. */
+uint32_t fs_inodes(const struct fs *fs);
+/** fs_broken() - what does not fit together in the model itself (counts of links, names, cycles), or NULL.
+ * Looks at everything. */
+const char *fs_broken(const struct fs *fs);
 
 /* --- the daemon's view: inodes are pinned while they are held ------------------------------------------ */
 

@@ -168,8 +168,7 @@ static bool merges(const struct kernel *k, const struct inotify_event *head, con
 	if (k->last == NO_EVENT)
 		return false;
 	memcpy(&old, k->buf + k->last, EVENT_HEAD);
-	if (old.mask & IN_IGNORED || old.mask != head->mask || old.wd != head->wd ||
-	    old.len != head->len)
+	if (old.mask != head->mask || old.wd != head->wd || old.len != head->len)
 		return false;
 	return !old.len || !strcmp((const char *)k->buf + k->last + EVENT_HEAD, name);
 }
