@@ -751,7 +751,7 @@ static void need_type(const char *dir, long type)
 Test(sim_kernel, does_as_tmpfs_and_inotify_do, .timeout = 120)
 {
 	need_type(SHM, TMPFS_MAGIC);
-	runs(SHM, 100, 1000);
+	runs(SHM, 60, 1000);
 }
 
 Test(sim_kernel, does_as_ext4_and_inotify_do, .timeout = 120)
