@@ -25,6 +25,8 @@
 
 /* Commas and openings of an honest reply: a commit of the largest size that lacks every content. */
 #define JSON_ITEMS_MAX (4u * BULK_CHANGES_MAX)
+/* Of a foreign number: in nanoseconds it still is one. */
+#define RETRY_AFTER_MAX_S 86400
 
 /* --- the request, out ---------------------------------------------------------------------- */
 
@@ -373,7 +375,7 @@ static void read_status(struct conn *c, struct attempt *a)
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
 	a->status = (unsigned)status;
-	a->retry_after_ns = retry_after_s > 0 ? (uint64_t)retry_after_s * NSEC_PER_SEC : 0;
+	a->retry_after_ns = (uint64_t)MIN(MAX(retry_after_s, 0), RETRY_AFTER_MAX_S) * NSEC_PER_SEC;
 }
 
 static const char *transport_text(const struct conn *c, CURLcode code, int err)
