@@ -8,12 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-void fuzz_broken(const char *file, int line, const char *claim)
-{
-	fprintf(stderr, "%s:%d: not so: %s\n", file, line, claim);
-	abort();
-}
-
 /* --- memory ---------------------------------------------------------------------------------- */
 
 extern int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void *, size_t),
@@ -62,7 +56,7 @@ size_t fuzz_memory_peak(void)
 
 /* --- a place for files ------------------------------------------------------------------------- */
 
-static char dir[64];
+static char dir[128];
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
 {
@@ -75,16 +69,27 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 static void remove_dir(void)
 {
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	if (dir[0])
+		nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 const char *fuzz_dir(void)
 {
+	const char *top = getenv("FUZZ_DIR");
+
 	if (dir[0])
 		return dir;
-	snprintf(dir, sizeof(dir), "%s/spate-fuzz.XXXXXX",
-		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+	if (!top)
+		top = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
+	snprintf(dir, sizeof(dir), "%s/spate-fuzz.XXXXXX", top);
 	must(mkdtemp(dir));
 	atexit(remove_dir);
 	return dir;
+}
+
+void fuzz_broken(const char *file, int line, const char *claim)
+{
+	fprintf(stderr, "%s:%d: not so: %s\n", file, line, claim);
+	remove_dir();
+	abort();
 }

@@ -29,7 +29,8 @@ void fuzz_broken(const char *file, int line, const char *claim) __attribute__((n
 void fuzz_memory_begin(void);
 size_t fuzz_memory_peak(void);
 
-/** fuzz_dir() - a directory in memory, made for this process and removed at its end. */
+/** fuzz_dir() - a directory in memory, or in $FUZZ_DIR, made for this process. Removed at its end; the
+ * fuzzer itself may end without that, so ./dev fuzz gives it a place to remove. */
 const char *fuzz_dir(void);
 
 /* --- taking an input apart; past its end everything is 0 ------------------------------------------ */
