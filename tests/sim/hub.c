@@ -661,7 +661,9 @@ struct model_hub *model_hub_new(uint64_t seed)
 	h->root->id = 1;
 	h->next_id = 2;
 	map_init(&h->index, BLOBS_MAX);
-	map_init(&h->ids, IDS_MAX);
+	h->ids = must(calloc(1, sizeof(*h->ids)));
+	h->ids->refs = 1;
+	map_init(&h->ids->map, IDS_MAX);
 	digest_sha(h->digester, &seed, sizeof(seed), &id);
 	memcpy(h->uid, id.b, sizeof(h->uid));
 	return h;
@@ -696,7 +698,10 @@ void model_hub_free(struct model_hub *h)
 	if (!h)
 		return;
 	free_map(&h->index, release_indexed);
-	free_map(&h->ids, release_id);
+	if (!--h->ids->refs) {
+		free_map(&h->ids->map, release_id);
+		free(h->ids);
+	}
 	for (unsigned i = 0; i < h->n_writers; i++)
 		free(h->writers[i].outcomes);
 	for (size_t i = 0; i < HUB_PAST; i++)
@@ -704,20 +709,6 @@ void model_hub_free(struct model_hub *h)
 	node_free(h->root);
 	digester_free(h->digester);
 	free(h);
-}
-
-static void copy_ids(struct model_hub *to, const struct model_hub *from)
-{
-	map_init(&to->ids, IDS_MAX);
-	for (size_t i = 0; i < from->ids.n_slots; i++) {
-		for (struct map_node *n = from->ids.slots[i]; n; n = n->next) {
-			struct commit_id *id = must(malloc(sizeof(*id)));
-
-			*id = *(struct commit_id *)n;
-			if (map_add(&to->ids, &id->node, n->hash))
-				abort();
-		}
-	}
 }
 
 struct model_hub *model_hub_snapshot(const struct model_hub *h)
@@ -740,7 +731,7 @@ struct model_hub *model_hub_snapshot(const struct model_hub *h)
 	for (size_t i = 0; i < h->index.n_slots; i++)
 		for (struct map_node *n = h->index.slots[i]; n; n = n->next)
 			hub_index(c, ((struct indexed *)n)->blob);
-	copy_ids(c, h);
+	h->ids->refs++;
 	return c;
 }
 

@@ -48,7 +48,7 @@ struct run {
 	bool again; /* a move found no place */
 	uint32_t changed;
 	enum verdict verdict;
-	const char *why;
+	char why[128];
 	struct outcome *outcomes;
 	uint32_t n_outcomes, refused;
 	struct lack *lacks;
@@ -68,10 +68,10 @@ static void outcome_now(struct run *r, uint32_t i, enum outcome_code code, const
 	outcome(r, i, code, node_live(n) ? n->e.rev : 0, node_live(n) ? n->e.type : ENTRY_NONE);
 }
 
-static void invalid(struct run *r, const char *why)
+static void invalid(struct run *r, const char *path, size_t len, const char *why)
 {
 	r->verdict = INVALID;
-	r->why = why;
+	snprintf(r->why, sizeof(r->why), "%.*s: %s", (int)len, path, why);
 }
 
 /* --- paths --------------------------------------------------------------------------------- */
@@ -143,9 +143,9 @@ static void check_paths(struct run *r, bool final)
 
 		if (last && !by_path(&o, all[k - 1], all[k]) &&
 		    !(final && last->op == CHANGE_MOVE && ch->op == CHANGE_PUT_DIR))
-			invalid(r, "the same path twice");
+			invalid(r, path, len, "the same path twice");
 		if (file && path_below(file->e.path, file->e.path_len, path, len))
-			invalid(r, "below a file of the same commit");
+			invalid(r, path, len, "below a file of the same commit");
 		if (final && is_file(ch))
 			file = ch;
 	}
@@ -196,7 +196,7 @@ static struct blob *assemble(struct run *r, uint32_t i, const struct blob *list)
 	size_t at = 0;
 
 	if (n < 0) {
-		invalid(r, "not a list of chunks that make up the size");
+		invalid(r, e->path, e->path_len, "not a list of chunks that make up the size");
 		return NULL;
 	}
 	whole = must(malloc(sizeof(*whole) + e->size));
@@ -526,7 +526,7 @@ static uint64_t id_hash(const struct commit_head *head)
 
 static struct commit_id *find_id(struct model_hub *h, const struct commit_head *head)
 {
-	struct map_node *n = map_first(&h->ids, id_hash(head));
+	struct map_node *n = map_first(&h->ids->map, id_hash(head));
 
 	for (; n; n = map_next(n)) {
 		struct commit_id *id = (struct commit_id *)n;
@@ -553,7 +553,7 @@ static struct commit_id *note_id(struct run *r)
 		id->epoch = head->epoch;
 		id->seq = head->seq;
 		memcpy(id->writer, head->writer, WRITER_BYTES);
-		if (map_add(&r->h->ids, &id->node, id_hash(head)))
+		if (map_add(&r->h->ids->map, &id->node, id_hash(head)))
 			abort();
 	} else if (id->used && !sha_same(&id->digest, &r->c->digest)) {
 		hub_breach(r->h, "commit %llu again with another body",

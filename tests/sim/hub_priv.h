@@ -113,6 +113,12 @@ struct commit_id {
 	bool used; /* it made a version */
 };
 
+/** struct commit_ids - all that ever came. They are the clients', so copies of a hub share them. */
+struct commit_ids {
+	unsigned refs;
+	struct map map; /* struct commit_id */
+};
+
 struct model_hub {
 	bool exists;
 	char workspace[WORKSPACE_NAME_MAX + 1];
@@ -121,7 +127,7 @@ struct model_hub {
 	struct node *root;
 	struct node *past[HUB_PAST]; /* version v at v % HUB_PAST, for all before this one */
 	struct map index;            /* struct indexed */
-	struct map ids;              /* struct commit_id */
+	struct commit_ids *ids;
 	struct hub_writer writers[HUB_WRITERS];
 	unsigned n_writers;
 	uint64_t conflicts;
