@@ -538,17 +538,13 @@ static struct commit_id *find_id(struct model_hub *h, const struct commit_head *
 	return NULL;
 }
 
-/* No id may come with another body once it made a version, nor out of order for the first time. */
+/* No id may come with another body once it made a version. */
 static struct commit_id *note_id(struct run *r)
 {
 	const struct commit_head *head = &r->c->head;
 	struct commit_id *id = find_id(r->h, head);
 
 	if (!id) {
-		if (r->writer->epoch == head->epoch && head->seq < r->writer->seq)
-			hub_breach(r->h, "commit %llu for the first time after %llu",
-				   (unsigned long long)head->seq,
-				   (unsigned long long)r->writer->seq);
 		id = must(calloc(1, sizeof(*id)));
 		id->epoch = head->epoch;
 		id->seq = head->seq;
@@ -803,13 +799,13 @@ unsigned commit_apply(struct commit *c, const char *workspace, struct buf *reply
 	r.final = sort(c, true, &r.n_final);
 	check_paths(&r, false);
 	check_paths(&r, true);
-	if (!r.verdict && !find_workspace(&r, workspace))
-		r.verdict = NO_WORKSPACE;
 	if (!r.verdict) {
 		find_writer(&r);
 		id = note_id(&r);
 		r.outcomes = must(malloc((c->n + r.writer->n_outcomes + 1) * sizeof(*r.outcomes)));
-		if (!seen_before(&r))
+		if (!find_workspace(&r, workspace))
+			r.verdict = NO_WORKSPACE;
+		else if (!seen_before(&r))
 			decide(&r);
 		settle(&r, workspace, id);
 	}
