@@ -100,9 +100,13 @@ void intake_look_again(void *ctx, uint64_t dir, const char *name, size_t len)
 
 static void op_dirty(void *ctx, struct dir *dir, const char *name, size_t len, unsigned epoch)
 {
+	struct sync *s = ctx;
+
 	if (tree_standin(dir->wd))
 		dir->flags |= DIR_HOT;
-	intake_dirty(ctx, dir->serial, name, len, epoch);
+	intake_dirty(s, dir->serial, name, len, epoch);
+	if (s->cause == CAUSE_EVENT || s->cause == CAUSE_OPEN || s->cause == CAUSE_CLOSED)
+		links_event(s, dir, name, len, epoch);
 }
 
 /* The directory has left the tree: what the remote has of it is to be looked at where it was. */

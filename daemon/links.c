@@ -7,6 +7,9 @@
  * one inode, and it was just read. Where not, the other name is dirty. So one that is read for this makes
  * nobody else dirty, unless the inode changed once more. Of a name that left its inode nobody knows what
  * was written through it before: one of the other names is read, and compared with the rest as above.
+ *
+ * Who opened a file by a name that is removed since goes on writing to it, and the events go on saying that
+ * name: they lead to one of the others as long as it is remembered which inode it was.
  */
 #include "base/cleanup.h"
 #include "daemon/sync_priv.h"
@@ -154,8 +157,9 @@ static void links_compare(struct links *l, const struct read_item *item)
 	}
 }
 
-/* A number that is used again is no link: one of the two was read with another name. */
-static void links_leave(struct links *l, const struct index_row *was)
+/* A number that is used again is no link: one of the two was read with another name. Return: whether there
+ * is another name. */
+static bool links_leave(struct links *l, const struct index_row *was)
 {
 	struct index_name at = { 0 };
 
@@ -163,8 +167,40 @@ static void links_leave(struct links *l, const struct index_row *was)
 		if (!was->linked && !at.row.linked)
 			continue;
 		links_dirty(l->f->sync, &at);
+		return true;
+	}
+	return false;
+}
+
+static struct left_name *left_slot(struct sync *s, uint64_t key)
+{
+	return &s->left[key % LINKS_LEFT];
+}
+
+static void links_remember(struct sync *s, uint64_t dir, const struct read_item *item)
+{
+	uint64_t key = map_hash_name(dir, item->name, item->name_len);
+
+	*left_slot(s, key) =
+		(struct left_name){ .key = key, .dev = item->known.dev, .ino = item->known.ino };
+}
+
+void links_event(struct sync *s, const struct dir *d, const char *name, size_t len, unsigned epoch)
+{
+	uint64_t key = map_hash_name(d->id, name, len);
+	struct left_name *left = left_slot(s, key);
+	struct index_name at = { 0 };
+	const struct dir *other;
+
+	if (!left->ino || left->key != key)
+		return;
+	if (index_next_name(s->index, left->dev, left->ino, &at)) {
+		left->ino = 0;
 		return;
 	}
+	other = tree_by_id(s->tree, at.dir);
+	if (other)
+		intake_dirty(s, other->serial, at.name, at.len, epoch);
 }
 
 void links_flight(struct flight *f)
@@ -176,8 +212,8 @@ void links_flight(struct flight *f)
 
 		if (item->user && has_others(item))
 			links_compare(&l, item);
-		if (item->user && left_inode(item))
-			links_leave(&l, &item->known);
+		if (item->user && left_inode(item) && links_leave(&l, &item->known))
+			links_remember(f->sync, f->dirs[item->dir].id, item);
 	}
 	for (size_t i = 0; i < f->n_sent; i++) {
 		const struct sent *sent = &f->sent[i];

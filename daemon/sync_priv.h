@@ -52,6 +52,7 @@
 #define SYNC_SAID 4                       /* troubles that take turns are each said once … */
 #define SYNC_SAID_NS (60 * 1000000000ull) /* … until they were not met for so long */
 #define SYNC_LOOK_NS (1 * 1000000ull)     /* events wait unseen: look again before a cycle closes */
+#define LINKS_LEFT 1024u      /* names that inodes have lost, remembered; some share a slot */
 #define SYNC_LAST_EVENTS 4096 /* directories whose last event is remembered; some share a slot */
 
 /** struct sent - one change on the wire, and what to remember when it is acknowledged. */
@@ -153,6 +154,12 @@ struct last_event {
 	uint64_t at_ns; /* 0: none */
 };
 
+/** struct left_name - a name that an inode with other names has lost. */
+struct left_name {
+	uint64_t key; /* of the directory's id and the name */
+	uint64_t dev, ino;
+};
+
 struct sync {
 	struct sync_config conf;
 	int epoll_fd;
@@ -193,6 +200,7 @@ struct sync {
 	struct flight flights[SYNC_FLIGHTS];
 	uint64_t flight_serial;
 	struct reach *reach; /* of moves.c */
+	struct left_name left[LINKS_LEFT];
 	struct pool *pool;
 	struct remote *remote;
 	struct request state_request;
@@ -346,6 +354,9 @@ bool links_await(const struct read_item *item);
 /** links_flight() - the index knows what this flight has read: other names of these inodes that it has
  * something else of become dirty, in the oldest epoch. */
 void links_flight(struct flight *f);
+/** links_event() - something happened to what was opened as @name, which may be a name that an inode has
+ * lost: then one of its others becomes dirty. */
+void links_event(struct sync *s, const struct dir *d, const char *name, size_t len, unsigned epoch);
 /** links_unnamed() - @item is not there, and unknown. Events of what was made without a name (O_TMPFILE) go
  * on saying "#" and the inode's number when it has one: the names of that inode become dirty, or, when
  * none is known, its directory is listed. */

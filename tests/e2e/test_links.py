@@ -137,6 +137,35 @@ def a_directory_of_other_names_goes():
         w.exact("removed with its directory")
 
 
+def written_through_a_name_that_was_removed_before():
+    """The events say the name it was opened by, whatever has that name now."""
+    with World() as w:
+        pairs(w.tree, 6)
+        w.hub()
+        w.watch()
+        w.flush()
+        files = [os.open(f"{w.tree}/left/f{i}", os.O_RDWR) for i in range(6)]
+        write(f"{w.tree}/other", "other")
+        for i in range(4):
+            os.unlink(f"{w.tree}/left/f{i}")
+        os.rename(f"{w.tree}/other", f"{w.tree}/left/f4")
+        write(f"{w.tree}/left/f1", "has its name now")
+        os.mkdir(f"{w.tree}/left/f2")
+        os.rename(f"{w.tree}/left/f5", f"{w.tree}/f5")
+        w.exact("removed, replaced, moved")
+        for fd in files:
+            os.write(fd, b"written through the name that was")
+        w.exact("written to")
+        os.truncate(files[0], 7)
+        os.fchmod(files[3], 0o600)
+        w.exact("truncated, mode")
+        write(f"{w.tree}/left/f1", "once more")
+        w.exact("what has its name now")
+        for fd in files:
+            os.close(fd)
+        w.exact("closed")
+
+
 def inode_numbers_that_are_used_again_are_no_links():
     with World() as w:
         for i in range(100):
@@ -205,5 +234,6 @@ def files_that_are_named_like_one_without_a_name_are_files():
 
 main([names_known_before_a_restart_are_sent, a_name_that_had_no_other_is_known, a_large_file_has_two_names,
       a_copy_made_of_links_reads_each_file_once, written_and_removed_under_one_name, a_directory_of_other_names_goes,
-      inode_numbers_that_are_used_again_are_no_links, a_file_that_had_no_name_is_followed_when_it_has_one,
+      written_through_a_name_that_was_removed_before, inode_numbers_that_are_used_again_are_no_links,
+      a_file_that_had_no_name_is_followed_when_it_has_one,
       files_that_are_named_like_one_without_a_name_are_files])

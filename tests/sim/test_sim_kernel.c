@@ -45,7 +45,6 @@ struct pair {
 	struct fs *fs;
 	struct writers w;
 
-	char dir[64];
 	int top, inotify;
 	int fds[OP_SLOTS];
 	void *maps[OP_SLOTS];
@@ -61,6 +60,23 @@ struct pair {
 	char trace[TRACE][OP_LINE_MAX];
 	unsigned long events;
 };
+
+static char tidy_dir[64]; /* of the test that runs */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void tidy(void)
+{
+	if (*tidy_dir)
+		nftw(tidy_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	*tidy_dir = 0;
+}
 
 static unsigned char real_buf[EVENTS_MAX], model_buf[EVENTS_MAX];
 
@@ -86,14 +102,6 @@ __attribute__((format(printf, 2, 3))) static void note(struct pair *p, const cha
 	va_end(ap);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 __attribute__((format(printf, 2, 3), noreturn)) static void differs(struct pair *p, const char *fmt,
 								    ...)
 {
@@ -106,7 +114,6 @@ __attribute__((format(printf, 2, 3), noreturn)) static void differs(struct pair 
 	va_end(ap);
 	for (unsigned n = from; n < p->step; n++)
 		fprintf(stderr, "%6u  %s\n", n, p->trace[n % TRACE]);
-	nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	cr_fatal("seed %" PRIu64 ", step %u: %s", p->seed, p->step, why);
 	abort();
 }
@@ -610,9 +617,9 @@ static void pair_open(struct pair *p, const char *base, uint64_t seed, uint32_t 
 	p->k = kernel_new(queue_max, UINT32_MAX);
 	p->fs = fs_new(p->k, 0);
 	writers_init(&p->w, p->fs);
-	snprintf(p->dir, sizeof(p->dir), "%s/sim_kernel.XXXXXX", base);
-	cr_assert_not_null(mkdtemp(p->dir));
-	p->top = open(p->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	snprintf(tidy_dir, sizeof(tidy_dir), "%s/sim_kernel.XXXXXX", base);
+	cr_assert_not_null(mkdtemp(tidy_dir));
+	p->top = open(tidy_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	p->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	cr_assert_geq(p->top, 0);
 	cr_assert_geq(p->inotify, 0, "errno %d", errno);
@@ -634,7 +641,7 @@ static void pair_close(struct pair *p)
 		both_apply(p, &op);
 	while (events_compare(p, EVENTS_MAX))
 		;
-	cr_assert_eq(nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	tidy();
 	close(p->inotify);
 	close(p->top);
 	fs_free(p->fs);
@@ -748,13 +755,13 @@ static void need_type(const char *dir, long type)
 
 #define SHM "/dev/shm"
 
-Test(sim_kernel, does_as_tmpfs_and_inotify_do, .timeout = 120)
+Test(sim_kernel, does_as_tmpfs_and_inotify_do, .fini = tidy, .timeout = 120)
 {
 	need_type(SHM, TMPFS_MAGIC);
-	runs(SHM, 100, 1000);
+	runs(SHM, 60, 1000);
 }
 
-Test(sim_kernel, does_as_ext4_and_inotify_do, .timeout = 120)
+Test(sim_kernel, does_as_ext4_and_inotify_do, .fini = tidy, .timeout = 120)
 {
 	need_type("/var/tmp", EXT4_SUPER_MAGIC);
 	runs("/var/tmp", 10, 1000);
@@ -780,7 +787,7 @@ static void overflow_round(struct pair *p, struct op_source *source)
 		;
 }
 
-Test(sim_kernel, loses_what_a_full_queue_loses, .timeout = 120)
+Test(sim_kernel, loses_what_a_full_queue_loses, .fini = tidy, .timeout = 120)
 {
 	struct op_source *source = op_source_new(1, 0);
 	struct pair *p;
@@ -797,7 +804,7 @@ Test(sim_kernel, loses_what_a_full_queue_loses, .timeout = 120)
 }
 
 /* The event that would have been merged with the newest one. */
-Test(sim_kernel, a_full_queue_merges_nothing)
+Test(sim_kernel, a_full_queue_merges_nothing, .fini = tidy)
 {
 	struct op ops[] = { { .kind = OP_CHMOD, .path = FS_ROOT "/a", .mode = 0600 },
 			    { .kind = OP_CHMOD, .path = FS_ROOT "/b", .mode = 0600 } };
