@@ -52,11 +52,15 @@ static struct index_row adopt_row(const struct entry *e)
 
 /* --- rows ---------------------------------------------------------------------------------------- */
 
-/* The id of what is in a directory: its node's, its row's, or a new one. */
+/*
+ * The id of what is in a directory: its node's, unless there is a row elsewhere that says what that had: two
+ * rows of one id would both be sent for. Else its row's, or a new one.
+ */
 static uint64_t adopt_dir_id(struct adopt *a, const struct entry *e, const struct index_row *had)
 {
 	struct sync *s = a->sync;
 	struct dir *d = tree_root(s->tree);
+	struct index_row elsewhere;
 	const char *at = e->path, *end = e->path + e->path_len;
 
 	while (d && at < end) {
@@ -66,7 +70,7 @@ static uint64_t adopt_dir_id(struct adopt *a, const struct entry *e, const struc
 		d = tree_child(s->tree, d, at, n);
 		at += n + (slash != NULL);
 	}
-	if (d && d->id)
+	if (d && d->id && !moves_elsewhere(s, d, &elsewhere))
 		return d->id;
 	return had && had->type == ENTRY_DIR ? had->child : index_new_dir(s->index);
 }

@@ -241,14 +241,14 @@ static void expand_intent(struct flight *f, const struct read_item *item, struct
 	}
 	parent = tree_by_serial(s->tree, f->dirs[item->dir].serial);
 	d = tree_child(s->tree, parent, item->name, item->name_len);
+	if (d)
+		d->put = f->serial; /* once is enough, also for what moves into it */
 	if (item->has_known && item->known.type == ENTRY_DIR &&
 	    (!d || !d->id || d->id == item->known.child)) {
 		row->child = item->known.child;
 		return;
 	}
 	row->child = d && d->id ? d->id : index_new_dir(s->index);
-	if (d)
-		d->put = f->serial;
 	expand_put_dir(f, parent->id, item->name, item->name_len, row->child);
 }
 
@@ -557,29 +557,35 @@ static void expand_head(struct flight *f)
 	bulk_begin(&f->bulk, &head);
 }
 
-/* The row is still that of a directory that leaves its place to what is put: its move says what is in doubt. */
-static bool expand_moves_away(struct flight *f, const struct sent *sent)
+/* Whether the row is still that of another directory, whose place what is put takes. */
+static bool expand_over_dir(struct flight *f, const struct sent *sent, struct index_row *ret)
 {
-	struct index_row row;
-
 	return !sent->deletion &&
-	       !index_get(f->sync->index, sent->dir_id, sent->name, sent->name_len, &row) &&
-	       row.type == ENTRY_DIR &&
-	       (sent->row.type != ENTRY_DIR || row.child != sent->row.child);
+	       !index_get(f->sync->index, sent->dir_id, sent->name, sent->name_len, ret) &&
+	       ret->type == ENTRY_DIR &&
+	       (sent->row.type != ENTRY_DIR || ret->child != sent->row.child);
 }
 
 /*
  * From the moment a change is sent the remote may have what was or what will be. Should the path be as it
- * was again before we know, the row must not say that there is nothing to send.
+ * was again before we know, the row must not say that there is nothing to send; nor, where a file takes the
+ * place of a directory that is gone, that there is a directory to be moved.
  */
 static void expand_doubt(struct flight *f)
 {
 	for (size_t i = 0; i < f->n_sent && expand_writing(f); i++) {
 		const struct sent *sent = &f->sent[i];
+		struct index_row row;
+		bool over;
 
-		if (!sent->move && !expand_moves_away(f, sent))
-			f->index_err = index_sending(f->sync->index, sent->dir_id, sent->name,
-						     sent->name_len, sent->deletion);
+		if (sent->move)
+			continue;
+		over = expand_over_dir(f, sent, &row);
+		/* Of one that moves away its move says what is in doubt. */
+		if (over && (sent->row.type == ENTRY_DIR || tree_by_id(f->sync->tree, row.child)))
+			continue;
+		f->index_err = index_sending(f->sync->index, sent->dir_id, sent->name,
+					     sent->name_len, sent->deletion || over);
 	}
 }
 
