@@ -43,9 +43,8 @@ struct group {
 	struct pack_place places[GROUP_JOBS][2]; /* of their areas */
 	size_t n;
 	size_t bytes;
-	bool sync;    /* the packs are synced before COMMIT */
-	bool applied; /* a job's contents are referred to */
-	bool kept;    /* a job changed rows */
+	bool sync; /* the packs are synced before COMMIT */
+	bool kept; /* a job changed rows, which may refer to its contents */
 };
 
 /* Nothing may be acknowledged after a sync that failed: a second one would lie. */
@@ -61,9 +60,9 @@ static size_t job_bytes(const struct job *job)
 	return job->area_len + job->made_len;
 }
 
-static bool job_applied(const struct job *job)
+static bool job_kept(const struct job *job)
 {
-	return job->kind == JOB_BLOBS || job->result.verdict == META_APPLIED;
+	return job->kind == JOB_BLOBS || job->result.kept;
 }
 
 static void group_collect(struct committer *c, struct job *first, struct group *g)
@@ -136,10 +135,7 @@ static int group_rows(struct committer *c, struct group *g)
 
 		if (err)
 			return err;
-		if (job_applied(job))
-			g->applied = g->kept = true;
-		else if (job->result.verdict == META_NOTHING)
-			g->kept = true; /* it may have made the workspace */
+		g->kept |= job_kept(job);
 	}
 	return 0;
 }
@@ -148,7 +144,7 @@ static int job_tail(struct committer *c, const struct job *job, const struct pac
 {
 	int err = 0;
 
-	if (!job_applied(job) || !job_bytes(job))
+	if (!job_kept(job) || !job_bytes(job))
 		return 0;
 	c->tail = true;
 	if (job->area_len)
@@ -163,7 +159,7 @@ static int group_secure(struct committer *c, struct group *g)
 {
 	int err = 0;
 
-	if (!g->applied)
+	if (!g->kept)
 		return 0;
 	if (g->sync) {
 		err = packs_sync(c->packs);
@@ -199,7 +195,7 @@ static int group_commit(struct committer *c, struct group *g)
 	err = ops->end(c->meta, true);
 	if (err && err != -ENOSPC && err != -ENOMEM)
 		die("COMMIT", err);
-	if (!err && g->applied && g->sync)
+	if (!err && g->kept && g->sync)
 		c->tail = false;
 	return err;
 }
@@ -211,7 +207,7 @@ static int group_try(struct committer *c, struct group *g)
 
 	if (!err)
 		err = group_commit(c, g);
-	if (err || !g->applied)
+	if (err || !g->kept)
 		packs_rewind(c->packs, mark);
 	if (err)
 		for (size_t i = 0; i < g->n; i++)
@@ -221,9 +217,9 @@ static int group_try(struct committer *c, struct group *g)
 
 static void job_count(struct committer *c, const struct job *job)
 {
-	if (!job_applied(job))
+	if (!job_kept(job))
 		return;
-	c->stats.commits += job->kind == JOB_COMMIT;
+	c->stats.commits += job->kind == JOB_COMMIT && job->result.verdict == META_APPLIED;
 	c->stats.blobs += job->n_frames;
 	c->stats.bytes += job_bytes(job);
 }

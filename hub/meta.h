@@ -67,6 +67,7 @@ enum meta_verdict {
 /** struct meta_result - filled by commit(); release with meta_result_free(). */
 struct meta_result {
 	enum meta_verdict verdict;
+	bool kept; /* rows were written: a version, or the workspace alone */
 	uint64_t version;
 	struct outcome *outcomes;
 	uint32_t n_outcomes;

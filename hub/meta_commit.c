@@ -287,6 +287,7 @@ static int run_in_savepoint(struct commit_run *run)
 	} while (!keep && !err && run->again && !run->stop);
 	if (!err)
 		err = sql_run(run->db, SQL_RELEASE, "");
+	run->res->kept = keep > 0;
 	return keep < 0 ? keep : err;
 }
 

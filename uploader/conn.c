@@ -15,16 +15,12 @@
 #include "proto/limits.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #define STRINGIFY_(x) #x
 #define STRINGIFY(x) STRINGIFY_(x)
-
-/* Commas and openings of an honest reply: a commit of the largest size that lacks every content. */
-#define JSON_ITEMS_MAX (4u * BULK_CHANGES_MAX)
 
 /* --- the request, out ---------------------------------------------------------------------- */
 
@@ -244,18 +240,6 @@ static int set_method(struct conn *c)
 		       0;
 }
 
-void request_clear(struct request *rq)
-{
-	buf_clear(&rq->reply);
-	rq->reply.max = rq->reply_max;
-	rq->err = 0;
-	rq->status = 0;
-	rq->protocol = 0;
-	rq->missing = false;
-	rq->error[0] = '\0';
-	rq->error_code[0] = '\0';
-}
-
 int conn_begin(struct conn *c, struct request *rq, const char *origin, const char *authorization)
 {
 	int err;
@@ -322,49 +306,6 @@ static int transport_error(struct conn *c, CURLcode code)
 	}
 }
 
-/* For people's terminals: one line, no control bytes. */
-static void copy_line(char *out, size_t size, const char *text)
-{
-	size_t n = strnlen(text, size - 1);
-
-	/* Not within a character: this text is put into JSON again. */
-	while (n && text[n] && ((unsigned char)text[n] & 0xc0) == 0x80)
-		n--;
-	for (size_t i = 0; i < n; i++)
-		out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
-	out[n] = '\0';
-}
-
-struct json_t *request_json(const struct request *rq)
-{
-	const unsigned char *at = rq->reply.data;
-	unsigned items = 0;
-
-	if (!rq->reply.len)
-		return NULL;
-	for (size_t i = 0; i < rq->reply.len; i++)
-		items += at[i] == ',' || at[i] == '[' || at[i] == '{';
-	if (items > JSON_ITEMS_MAX)
-		return NULL;
-	return json_loadb((const char *)at, rq->reply.len, JSON_REJECT_DUPLICATES, NULL);
-}
-
-static void read_error_body(struct request *rq)
-{
-	json_t *body = request_json(rq);
-	const char *message = json_string_value(json_object_get(body, "message"));
-	const char *code = json_string_value(json_object_get(body, "code"));
-
-	if (message && *message)
-		copy_line(rq->error, sizeof(rq->error), message);
-	else
-		snprintf(rq->error, sizeof(rq->error), "the server answered %u", rq->status);
-	if (code)
-		copy_line(rq->error_code, sizeof(rq->error_code), code);
-	rq->missing = json_is_array(json_object_get(body, "missing"));
-	json_decref(body);
-}
-
 static void read_status(struct conn *c, struct attempt *a)
 {
 	curl_off_t retry_after_s = 0;
@@ -392,14 +333,14 @@ struct attempt conn_end(struct conn *c, CURLcode code, int err)
 
 	if (a.err) {
 		rq->protocol = 0;
-		copy_line(rq->error, sizeof(rq->error), transport_text(c, code, a.err));
+		request_line(rq->error, sizeof(rq->error), transport_text(c, code, a.err));
 	} else {
 		read_status(c, &a);
 	}
 	rq->err = a.err;
 	rq->status = a.status;
 	if (!a.err && (a.status < 200 || a.status > 299))
-		read_error_body(rq);
+		request_read_error(rq);
 	c->rq = NULL;
 	curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, NULL);
 	drop_headers(c);

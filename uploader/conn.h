@@ -55,7 +55,4 @@ int conn_begin(struct conn *c, struct request *rq, const char *origin, const cha
  */
 struct attempt conn_end(struct conn *c, CURLcode code, int err);
 
-/** request_clear() - forget what an earlier try left in the out fields, except @tries. */
-void request_clear(struct request *rq);
-
 #endif

@@ -23,6 +23,7 @@
 #include "proto/limits.h"
 #include "proto/url.h"
 #include "uploader/conn.h"
+#include "uploader/turns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,13 +39,8 @@
 
 /* struct work - a request between submit and done. */
 struct work {
-	struct list link; /* inbox or waiting */
-	struct request *rq;
-	uint64_t due_ns;
-	uint64_t started_ns; /* the first try; 0: none yet */
-	unsigned token_gen;  /* of the token that the last try carried */
-	bool token_retried;
-	bool probe; /* of the breaker */
+	struct turn turn;   /* in the inbox or waiting */
+	unsigned token_gen; /* of the token that the last try carried */
 };
 
 struct pool {
@@ -64,28 +60,15 @@ struct pool {
 	char last_error[256];
 
 	/* --- the uploader's own --- */
-	struct list waiting; /* by due_ns */
-	struct breaker breaker;
-	uint64_t breaker_at_ns;
+	struct turns turns;
 	char *authorization; /* a header line, or NULL */
 	unsigned token_gen;
-	uint64_t random;
 	struct conn conns[];
 };
 
 static void count(_Atomic uint64_t *counter, uint64_t n)
 {
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
-}
-
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t next_random(struct pool *p)
-{
-	uint64_t z = p->random += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
 }
 
 /* --- the token ----------------------------------------------------------------------------- */
@@ -160,32 +143,9 @@ static void reload_token(struct pool *p)
 
 /* --- waiting ------------------------------------------------------------------------------- */
 
-/* From the back: most are the latest. */
-static void wait_for_turn(struct pool *p, struct work *w)
+static struct work *work_of(struct turn *t)
 {
-	struct list *at = p->waiting.prev;
-
-	while (at != &p->waiting && container_of(at, struct work, link)->due_ns > w->due_ns)
-		at = at->prev;
-	list_insert_(at, &w->link, at->next);
-}
-
-static struct work *first_waiting(struct pool *p)
-{
-	return list_empty(&p->waiting) ? NULL : container_of(p->waiting.next, struct work, link);
-}
-
-static void forget_waiting_times(struct pool *p, uint64_t now)
-{
-	struct list *at;
-
-	list_for_each(at, &p->waiting) {
-		struct work *w = container_of(at, struct work, link);
-
-		w->due_ns = MIN(w->due_ns, now);
-	}
-	if (p->breaker.open_until_ns)
-		p->breaker.open_until_ns = MIN(p->breaker.open_until_ns, now);
+	return t ? container_of(t, struct work, turn) : NULL;
 }
 
 /* Return: whether to go on. */
@@ -196,7 +156,7 @@ static bool take_wishes(struct pool *p, uint64_t now)
 
 	pthread_mutex_lock(&p->mu);
 	while ((l = list_pop(&p->inbox)))
-		wait_for_turn(p, container_of(l, struct work, link));
+		turns_add(&p->turns, container_of(l, struct turn, link));
 	nudged = p->nudged;
 	reload = p->reload;
 	stopping = p->stopping;
@@ -206,7 +166,7 @@ static bool take_wishes(struct pool *p, uint64_t now)
 	if (reload)
 		reload_token(p);
 	if (nudged)
-		forget_waiting_times(p, now);
+		turns_nudge(&p->turns, now);
 	return !stopping;
 }
 
@@ -222,7 +182,7 @@ static void set_queued(struct pool *p, int by)
 /* Takes @w. The submitter may free the request within done(). */
 static void end_work(struct work *w)
 {
-	struct request *rq = w->rq;
+	struct request *rq = w->turn.rq;
 
 	free(w);
 	rq->priv = NULL;
@@ -231,38 +191,19 @@ static void end_work(struct work *w)
 
 static void cancel_work(struct work *w)
 {
-	request_clear(w->rq);
-	w->rq->err = -ECANCELED;
-	snprintf(w->rq->error, sizeof(w->rq->error), "stopped before it was done");
+	struct request *rq = w->turn.rq;
+
+	request_clear(rq);
+	rq->err = -ECANCELED;
+	snprintf(rq->error, sizeof(rq->error), "stopped before it was done");
 	end_work(w);
 }
 
 static void note_error(struct pool *p, const struct request *rq)
 {
-	/* A refusal is an answer: what it means is for whoever asked. */
-	struct attempt a = { .err = rq->err, .status = rq->status };
-	bool well = !retry_wanted(&a);
-
 	pthread_mutex_lock(&p->mu);
-	if (well)
-		p->last_error[0] = '\0';
-	else if (rq->err)
-		snprintf(p->last_error, sizeof(p->last_error), "%s", rq->error);
-	else
-		snprintf(p->last_error, sizeof(p->last_error), "%u%s%.40s: %.200s", rq->status,
-			 rq->error_code[0] ? " " : "", rq->error_code, rq->error);
+	request_trouble(rq, p->last_error);
 	pthread_mutex_unlock(&p->mu);
-}
-
-static void note_breaker(struct pool *p, const struct work *w, const struct attempt *a)
-{
-	/* A reply over our limit is a reply. */
-	bool ok = a->err ? a->err == -SP_ETOOBIG : a->status < 500 && a->status != 429;
-
-	/* Whatever it says now, those who wait for it have to ask again. */
-	p->breaker_at_ns = 0;
-	if (ok || w->probe || !p->breaker.probing)
-		breaker_result(&p->breaker, ok, clock_ns(), next_random(p));
 }
 
 static void note_traffic(struct pool *p, struct conn *c, const struct attempt *a)
@@ -282,32 +223,24 @@ static void note_traffic(struct pool *p, struct conn *c, const struct attempt *a
 /* Whether the token has changed since the try that was refused; asked once a request. */
 static bool token_is_newer(struct pool *p, struct work *w)
 {
-	if (w->token_retried)
+	if (w->turn.free_tries)
 		return false;
 	reload_token(p);
-	w->token_retried = p->token_gen != w->token_gen;
-	return w->token_retried;
+	w->turn.free_tries = p->token_gen != w->token_gen;
+	return w->turn.free_tries;
 }
 
 /* Takes @w: it waits for its next try, or has ended. */
 static void settle(struct pool *p, struct work *w, const struct attempt *a)
 {
-	uint64_t now = clock_ns(), wait;
-	/* The try with the old token is none of the policy's. */
-	unsigned tries = w->rq->tries - w->token_retried;
+	bool at_once = !a->err && a->status == 401 && token_is_newer(p, w);
 
-	if (!a->err && a->status == 401 && token_is_newer(p, w))
-		wait = 0;
-	else
-		wait = retry_wait(&w->rq->retry, a, tries, w->started_ns, now, next_random(p));
-	if (wait == UINT64_MAX) {
+	if (!turns_again(&p->turns, &w->turn, a, clock_ns(), at_once)) {
 		end_work(w);
 		return;
 	}
 	count(a->err ? &p->stats.retries_network : &p->stats.retries_status, 1);
-	w->due_ns = now + wait;
 	set_queued(p, 1);
-	wait_for_turn(p, w);
 }
 
 /* The try on @c is over: @code is its transfer's; @err that of a transfer that never was. */
@@ -320,8 +253,7 @@ static void end_try(struct pool *p, struct conn *c, CURLcode code, int err)
 	atomic_fetch_sub_explicit(&p->stats.in_flight, 1, memory_order_relaxed);
 	if (!err)
 		note_traffic(p, c, &a);
-	note_breaker(p, w, &a);
-	note_error(p, w->rq);
+	note_error(p, w->turn.rq);
 	settle(p, w, &a);
 }
 
@@ -336,20 +268,15 @@ static void note_begin(struct pool *p)
 		atomic_store_explicit(&p->stats.in_flight_max, n, memory_order_relaxed);
 }
 
-static void begin_try(struct pool *p, struct conn *c, struct work *w, uint64_t now)
+static void begin_try(struct pool *p, struct conn *c, struct work *w)
 {
 	int err;
 
-	list_del(&w->link);
 	set_queued(p, -1);
-	if (!w->started_ns)
-		w->started_ns = now;
 	w->token_gen = p->token_gen;
-	w->probe = p->breaker.probing;
-	w->rq->tries++;
 	c->owner = w;
 	note_begin(p);
-	err = conn_begin(c, w->rq, p->origin, p->authorization);
+	err = conn_begin(c, w->turn.rq, p->origin, p->authorization);
 	if (!err && curl_multi_add_handle(p->multi, c->easy))
 		err = -ENOMEM;
 	if (err)
@@ -369,12 +296,8 @@ static void begin_due(struct pool *p, uint64_t now)
 	struct work *w;
 	struct conn *c;
 
-	p->breaker_at_ns = 0;
-	while ((w = first_waiting(p)) && w->due_ns <= now && (c = idle_conn(p))) {
-		if (!breaker_allow(&p->breaker, now, &p->breaker_at_ns))
-			return;
-		begin_try(p, c, w, now);
-	}
+	while ((c = idle_conn(p)) && (w = work_of(turns_next(&p->turns, now))))
+		begin_try(p, c, w);
 }
 
 /* --- the thread ---------------------------------------------------------------------------- */
@@ -400,12 +323,10 @@ static void take_endings(struct pool *p)
 /* Until somebody's time has come; transfers and wake-ups end the sleep by themselves. */
 static int sleep_ms(struct pool *p, uint64_t now)
 {
-	struct work *w = first_waiting(p);
-	uint64_t at;
+	uint64_t at = idle_conn(p) ? turns_due(&p->turns) : UINT64_MAX;
 
-	if (!w || !idle_conn(p))
+	if (at == UINT64_MAX)
 		return SLEEP_MAX_MS;
-	at = MAX(w->due_ns, p->breaker_at_ns);
 	if (at <= now)
 		return 0;
 	return (int)MIN((at - now) / NSEC_PER_MSEC + 1, (uint64_t)SLEEP_MAX_MS);
@@ -427,8 +348,7 @@ static void cancel_all(struct pool *p)
 		atomic_fetch_sub_explicit(&p->stats.in_flight, 1, memory_order_relaxed);
 		cancel_work(w);
 	}
-	while ((w = first_waiting(p))) {
-		list_del(&w->link);
+	while ((w = work_of(turns_pop(&p->turns)))) {
 		set_queued(p, -1);
 		cancel_work(w);
 	}
@@ -506,14 +426,15 @@ static struct pool *pool_new(const struct pool_options *opt, const char *origin)
 {
 	unsigned jobs = MIN(opt->jobs ? opt->jobs : POOL_JOBS_DEFAULT, POOL_JOBS_MAX);
 	struct pool *p = calloc(1, sizeof(*p) + jobs * sizeof(p->conns[0]));
+	uint64_t random;
 
 	if (!p)
 		return NULL;
 	p->jobs = jobs;
 	pthread_mutex_init(&p->mu, NULL);
 	list_init(&p->inbox);
-	list_init(&p->waiting);
-	io_random(&p->random, sizeof(p->random));
+	io_random(&random, sizeof(random));
+	turns_init(&p->turns, random);
 	p->origin = strdup(origin);
 	p->token_file = opt->token_file ? strdup(opt->token_file) : NULL;
 	if (p->origin && (p->token_file || !opt->token_file))
@@ -603,22 +524,6 @@ void pool_reload(struct pool *p)
 
 /* --- requests ------------------------------------------------------------------------------ */
 
-void request_init(struct request *rq, const char *method, const struct retry_policy *retry,
-		  size_t reply_max)
-{
-	memset(rq, 0, sizeof(*rq));
-	rq->method = method;
-	rq->retry = *retry;
-	rq->reply_max = reply_max;
-	buf_init(&rq->reply, reply_max);
-}
-
-void request_free(struct request *rq)
-{
-	if (rq)
-		buf_free(&rq->reply);
-}
-
 static int enqueue(struct pool *p, struct work *w)
 {
 	int err = 0;
@@ -630,7 +535,7 @@ static int enqueue(struct pool *p, struct work *w)
 		err = -EAGAIN;
 	if (!err) {
 		p->queued++;
-		list_push(&p->inbox, &w->link);
+		list_push(&p->inbox, &w->turn.link);
 	}
 	pthread_mutex_unlock(&p->mu);
 	return err;
@@ -643,8 +548,8 @@ int pool_submit(struct pool *p, struct request *rq)
 
 	if (!w)
 		return -ENOMEM;
-	w->rq = rq;
-	w->due_ns = clock_ns();
+	w->turn.rq = rq;
+	w->turn.due_ns = clock_ns();
 	request_clear(rq);
 	rq->tries = 0;
 	rq->priv = w;
@@ -708,34 +613,4 @@ void pool_last_error(struct pool *p, char out[256])
 const struct pool_stats *pool_stats(const struct pool *p)
 {
 	return &p->stats;
-}
-
-static bool transient(unsigned status)
-{
-	return status == 408 || status == 425 || status == 429 || status >= 500;
-}
-
-int request_result(const struct request *rq)
-{
-	if (rq->err == -SP_ETOOBIG || rq->err == -EINVAL)
-		return -EPROTO;
-	if (rq->err)
-		return -SP_EUNAVAIL;
-	if (rq->protocol > PROTO_VERSION || !strcmp(rq->error_code, "PROTOCOL_UNSUPPORTED"))
-		return -SP_EPROTO;
-	if (rq->status >= 200 && rq->status <= 299)
-		return 0;
-	if (transient(rq->status))
-		return -SP_EUNAVAIL;
-	if (rq->status == 401 || rq->status == 403)
-		return -SP_EAUTH;
-	if (rq->status == 409)
-		return -SP_ECONFLICT;
-	if (rq->status == 413)
-		return -SP_ETOOBIG;
-	if (!strcmp(rq->error_code, "WORKSPACE_NOT_FOUND"))
-		return -SP_ENOWORKSPACE;
-	if (rq->status == 422 && rq->missing)
-		return -SP_EMISSING;
-	return strcmp(rq->error_code, "HASH_MISMATCH") ? -EPROTO : -SP_EINTEGRITY;
 }

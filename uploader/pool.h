@@ -74,6 +74,14 @@ void request_init(struct request *rq, const char *method, const struct retry_pol
 		  size_t reply_max);
 /** request_free() - release the reply. Not while submitted. */
 void request_free(struct request *rq);
+/** request_clear() - forget what an earlier try left in the out fields, except @tries. */
+void request_clear(struct request *rq);
+/** request_read_error() - fill @error, @error_code and @missing from the reply. For who carries it. */
+void request_read_error(struct request *rq);
+/** request_line() - copy @text for people's terminals: one line, no control bytes. */
+void request_line(char *out, size_t size, const char *text);
+/** request_trouble() - the line of pool_last_error() for how the last try ended. */
+void request_trouble(const struct request *rq, char out[256]);
 
 struct pool_stats {
 	_Atomic uint64_t requests, connects, retries_network, retries_status, bytes_sent,

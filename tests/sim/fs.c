@@ -33,8 +33,14 @@ struct dentry {
 	struct dentry *next; /* among the inode's that have lost their name */
 	unsigned refs;       /* handles */
 	bool pinned;         /* when it lost its name */
+	uint64_t since;      /* the change that put it where it is */
 	char *name;          /* NULL: inlined */
 	char inlined[NAME_INLINE];
+};
+
+/* struct gone - a name that was taken out of a directory last by change @at. */
+struct gone {
+	uint64_t key, at;
 };
 
 /* Sorted by key, which is also the cursor of fs_readdir(). */
@@ -57,12 +63,16 @@ struct fs_inode {
 	size_t size, room;
 	struct slot *slots;
 	size_t n_slots, slots_room;
+	struct gone *gone;
+	size_t n_gone;
+	uint64_t changed; /* by which change: its bytes, permissions, mtime */
 };
 
 struct handle {
 	struct dentry *d; /* NULL: free */
 	int flags;
 	uint32_t dirty; /* pages of the mapping that may be stored to without a fault */
+	bool stored;    /* something was, and nobody was told yet */
 };
 
 struct fs {
@@ -75,7 +85,12 @@ struct fs {
 	uint32_t n_free, n_used;
 	struct handle handles[HANDLES_MAX];
 	unsigned n_handles;
+	void (*on_content)(void *ctx, const struct fs_inode *i);
+	void *on_content_ctx;
 };
+
+/* Of all file systems: only the order counts. */
+static uint64_t changes;
 
 static void *must(void *p)
 {
@@ -151,6 +166,27 @@ static void dir_insert(struct fs_inode *dir, struct dentry *d)
 	memmove(dir->slots + at + 1, dir->slots + at, (dir->n_slots - at) * sizeof(*dir->slots));
 	dir->slots[at] = (struct slot){ key, d };
 	dir->n_slots++;
+	d->since = ++changes;
+}
+
+static struct gone *gone_find(const struct fs_inode *dir, uint64_t key)
+{
+	for (size_t i = 0; i < dir->n_gone; i++) {
+		if (dir->gone[i].key == key)
+			return &dir->gone[i];
+	}
+	return NULL;
+}
+
+static void gone_note(struct fs_inode *dir, uint64_t key)
+{
+	struct gone *g = gone_find(dir, key);
+
+	if (!g) {
+		dir->gone = must(realloc(dir->gone, (dir->n_gone + 1) * sizeof(*dir->gone)));
+		g = &dir->gone[dir->n_gone++];
+	}
+	*g = (struct gone){ key, ++changes };
 }
 
 static void dir_remove(struct fs_inode *dir, const struct dentry *d)
@@ -160,6 +196,7 @@ static void dir_remove(struct fs_inode *dir, const struct dentry *d)
 
 	while (dir->slots[at].d != d)
 		at++;
+	gone_note(dir, dir->slots[at].key);
 	dir->n_slots--;
 	memmove(dir->slots + at, dir->slots + at + 1, (dir->n_slots - at) * sizeof(*dir->slots));
 }
@@ -209,7 +246,8 @@ static struct fs_inode *inode_new(struct fs *fs, uint32_t mode)
 				.nlink = S_ISDIR(mode) ? 2 : 1,
 				.mtime_ns = fs->now_ns,
 				.ctime_ns = fs->now_ns,
-				.btime_ns = fs->now_ns };
+				.btime_ns = fs->now_ns,
+				.changed = ++changes };
 	return i;
 }
 
@@ -252,8 +290,10 @@ static void inode_settle(struct fs *fs, struct fs_inode *i)
 		return;
 	free(i->data);
 	free(i->slots);
+	free(i->gone);
 	i->data = NULL;
 	i->slots = NULL;
+	i->gone = NULL;
 	i->object = 0;
 	fs->free_numbers[fs->n_free++] = i->number;
 }
@@ -295,6 +335,7 @@ static void inode_free(struct fs_inode *i)
 		dentry_free(d);
 	}
 	free(i->slots);
+	free(i->gone);
 	free(i->data);
 }
 
@@ -697,6 +738,7 @@ int fs_chmod(struct fs *fs, const char *path, mode_t mode)
 		return -ELOOP;
 	i->mode = (i->mode & S_IFMT) | (mode & 07777);
 	i->ctime_ns = fs->now_ns;
+	i->changed = ++changes;
 	tell_both(fs, s.d, IN_ATTRIB);
 	return 0;
 }
@@ -710,6 +752,7 @@ int fs_utime(struct fs *fs, const char *path, int64_t mtime_ns)
 		return r;
 	s.d->inode->mtime_ns = mtime_ns == FS_NOW ? fs->now_ns : mtime_ns;
 	s.d->inode->ctime_ns = fs->now_ns;
+	s.d->inode->changed = ++changes;
 	tell_both(fs, s.d, IN_ATTRIB);
 	return 0;
 }
@@ -747,8 +790,16 @@ static void unmap_from(struct fs *fs, const struct fs_inode *i, size_t size)
 	}
 }
 
+static void content(const struct fs *fs, struct fs_inode *i)
+{
+	i->changed = ++changes;
+	if (fs->on_content)
+		fs->on_content(fs->on_content_ctx, i);
+}
+
 static void written(const struct fs *fs, const struct dentry *d)
 {
+	content(fs, d->inode);
 	d->inode->mtime_ns = d->inode->ctime_ns = fs->now_ns;
 	tell_both(fs, d, IN_MODIFY);
 }
@@ -876,7 +927,9 @@ int fs_store(struct fs *fs, int h, uint64_t off, const void *data, size_t len)
 	if (pages & ~f->dirty)
 		i->mtime_ns = i->ctime_ns = fs->now_ns;
 	f->dirty |= pages;
+	f->stored = true;
 	memcpy(i->data + off, data, len);
+	content(fs, i);
 	return 0;
 }
 
@@ -902,12 +955,60 @@ int fs_close(struct fs *fs, int h)
 		return -EBADF;
 	d = f->d;
 	f->d = NULL;
+	if (f->stored)
+		d->inode->changed = ++changes;
 	fs->n_handles--;
 	tell_both(fs, d, IN_CLOSE_WRITE);
 	d->refs--;
 	d->inode->handles--;
 	inode_settle(fs, d->inode);
 	return 0;
+}
+
+void fs_on_content(struct fs *fs, void (*fn)(void *ctx, const struct fs_inode *i), void *ctx)
+{
+	fs->on_content = fn;
+	fs->on_content_ctx = ctx;
+}
+
+/* --- what has changed since ----------------------------------------------------------------------------- */
+
+uint64_t fs_serial(void)
+{
+	return changes;
+}
+
+/* What was stored through a mapping is told when that is closed: it changes until then. */
+static uint64_t inode_changed(const struct fs *fs, const struct fs_inode *i)
+{
+	for (unsigned h = 0; h < HANDLES_MAX; h++) {
+		if (fs->handles[h].d && fs->handles[h].d->inode == i && fs->handles[h].stored)
+			return UINT64_MAX;
+	}
+	return i->changed;
+}
+
+uint64_t fs_changed(const struct fs *fs, const char *path)
+{
+	const struct fs_inode *dir = &fs->inodes[0];
+	uint64_t last = 0;
+
+	for (;;) {
+		size_t len = part_len(path);
+		const struct dentry *d = is_dir(dir) ? dir_find(dir, path, len) : NULL;
+		const struct gone *g;
+
+		if (!d) {
+			g = is_dir(dir) ? gone_find(dir, name_key(dir, path, len)) : NULL;
+			return g && g->at > last ? g->at : last;
+		}
+		last = d->since > last ? d->since : last;
+		dir = d->inode;
+		if (!path[len])
+			break;
+		path += len + 1;
+	}
+	return inode_changed(fs, dir) > last ? inode_changed(fs, dir) : last;
 }
 
 unsigned fs_handles(const struct fs *fs)

@@ -72,6 +72,16 @@ void fs_writeback(struct fs *fs);
 /** fs_linkat() - give what fs_open() made with O_TMPFILE (or any open file) a name. */
 int fs_linkat(struct fs *fs, int h, const char *path);
 int fs_close(struct fs *fs, int h);
+/** fs_on_content() - @fn is called with each file right after its bytes have changed, or after it was made. */
+void fs_on_content(struct fs *fs, void (*fn)(void *ctx, const struct fs_inode *i), void *ctx);
+/** fs_serial() - changes so far. */
+uint64_t fs_serial(void);
+/**
+ * fs_changed() - the last change to what @path leads to (bytes, permissions, mtime), or to whether and how it
+ * leads anywhere; that something else comes and goes in a directory is none of it. UINT64_MAX: it changes
+ * through a mapping, and nobody was told yet.
+ */
+uint64_t fs_changed(const struct fs *fs, const char *path);
 /** fs_handles() - how many are open. */
 unsigned fs_handles(const struct fs *fs);
 /** fs_inodes() - how many there are, with those that only an open file or a pin keeps. */

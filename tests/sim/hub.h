@@ -57,9 +57,14 @@ struct hub_file {
 	bool unstable, foreign; /* another writer's */
 };
 
+/** model_hub_on_put() - @fn is called with every file that is put, whatever is put there later. Copies
+ * (model_hub_snapshot()) call it, too. */
+void model_hub_on_put(struct model_hub *h, void (*fn)(void *ctx, const struct hub_file *f),
+		      void *ctx);
+
 uint64_t model_hub_version(const struct model_hub *h);
 /** model_hub_each() - all paths of the newest version, in tree order; a directory before what is in it. */
-void model_hub_each(struct model_hub *h, void (*fn)(void *ctx, const struct hub_file *f),
+void model_hub_each(const struct model_hub *h, void (*fn)(void *ctx, const struct hub_file *f),
 		    void *ctx);
 /** model_hub_conflicts() - refusals so far. */
 uint64_t model_hub_conflicts(const struct model_hub *h);

@@ -126,6 +126,22 @@ Test(committer, what_is_not_applied_takes_no_room, .init = setup, .fini = teardo
 	cr_expect_eq(tail_bytes(), bytes);
 }
 
+Test(committer, what_came_with_a_commit_that_only_makes_the_workspace_is_there, .init = setup,
+     .fini = teardown)
+{
+	struct body *b = body_new(1, 7, 1);
+	struct sha hash;
+
+	body_frame(&st, b, "a chunk", 7, &hash);
+	cr_expect_eq(store_verdict(&st, b, NULL), META_NOTHING);
+	cr_expect_eq(tail_bytes(), FRAME_HEAD + 7u);
+	cr_expect_eq(store_verdict(&st, one_file(1, 2, "over", "it?"), NULL), META_APPLIED);
+	b = body_new(1, 7, 3);
+	body_same(&st, b, "a", 0, "a chunk", 7);
+	cr_expect_eq(store_verdict(&st, b, NULL), META_APPLIED);
+	cr_expect(store_has(&st, 2, "a", "a chunk", 7));
+}
+
 /* --- crashes ------------------------------------------------------------------------------ */
 
 /*
