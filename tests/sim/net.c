@@ -221,6 +221,12 @@ static void haunt(struct net *n, struct ghost *g)
 	ghost_free(g);
 }
 
+void net_arrive(struct net *n)
+{
+	while (!list_empty(&n->ghosts))
+		haunt(n, container_of(n->ghosts.next, struct ghost, link));
+}
+
 static void ask_hub(struct net *n, struct line *l)
 {
 	struct ghost *g = ghost_of(l->turn->rq, 0);

@@ -67,6 +67,8 @@ bool net_step(struct net *n, uint64_t now_ns);
  * memory is released. What is on the wire may arrive within @f->late_max_ns, or not.
  */
 void net_crash(struct net *n, uint64_t now_ns);
+/** net_arrive() - what nobody waits for any more arrives now. */
+void net_arrive(struct net *n);
 /** net_quiet() - whether nothing is under way that could still reach the hub. */
 bool net_quiet(const struct net *n);
 

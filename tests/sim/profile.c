@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+/*
+ * profile.c - what kind of world a seed makes: how often what happens, and how the daemon is set up.
+ */
+#include "tests/sim/profile.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "tests/sim/random.h"
+#include "tests/sim/sys.h"
+
+#include <stdio.h>
+
+static uint64_t one_of(struct random *r, const uint64_t *v, uint32_t n)
+{
+	return v[random_below(r, n)];
+}
+
+#define ONE_OF(r, ...)                                                         \
+	one_of(r, (const uint64_t[]){ __VA_ARGS__ },                           \
+	       sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t))
+
+static void make_ground(struct profile *p, struct random *r)
+{
+	p->granule_ns = ONE_OF(r, 0, 0, NSEC_PER_MSEC, 4 * NSEC_PER_MSEC, 10 * NSEC_PER_MSEC,
+			       NSEC_PER_SEC, 2 * NSEC_PER_SEC);
+	p->queue_max = (uint32_t)ONE_OF(r, 16384, 16384, 16384, 64, 16, 6);
+	p->watches_max = (uint32_t)ONE_OF(r, 100000, 100000, 100000, 100000, 12, 4);
+	p->root_moves = !random_below(r, 16);
+}
+
+static void make_daemon(struct profile *p, struct random *r)
+{
+	p->quiet_ns = ONE_OF(r, 5, 5, 1, 50) * NSEC_PER_MSEC;
+	p->max_delay_ns = ONE_OF(r, 100, 100, 20, 1000) * NSEC_PER_MSEC;
+	p->batch_files = ONE_OF(r, 4096, 256, 24, 3);
+	p->memory_bytes = ONE_OF(r, 64u << 20, 2u << 20);
+	p->audit_ns = ONE_OF(r, 0, 0, 0, 60 * NSEC_PER_SEC, 5 * NSEC_PER_SEC);
+	p->poll = !random_below(r, 40);
+	p->max_delete = random_below(r, 6) ? 0 : 1 + random_below(r, 5);
+}
+
+void profile_make(struct profile *p, uint64_t seed)
+{
+	struct random r;
+
+	random_seed(&r, seed ^ 0x5bd1e995u);
+	*p = (struct profile){ .op = 0 };
+	make_ground(p, &r);
+	make_daemon(p, &r);
+	p->op = (uint16_t)ONE_OF(&r, 150, 250, 400, 600);
+	p->net = (uint16_t)ONE_OF(&r, 30, 100, 200);
+	p->time = (uint16_t)ONE_OF(&r, 20, 60, 120);
+	p->flush = (uint16_t)ONE_OF(&r, 100, 400);
+	p->crash = (uint16_t)ONE_OF(&r, 0, 0, 30, 150);
+	p->stop = (uint16_t)ONE_OF(&r, 0, 0, 30);
+	p->wall = (uint16_t)ONE_OF(&r, 0, 0, 20);
+	p->limits = (uint16_t)ONE_OF(&r, 0, 0, 20);
+	p->faults = (uint16_t)ONE_OF(&r, 0, 50);
+	p->restore = (uint16_t)ONE_OF(&r, 0, 0, 0, 0, 0, 0, 0, 20);
+	p->fine = (uint16_t)ONE_OF(&r, 50, 300, 800);
+	p->badness = (unsigned)ONE_OF(&r, 0, 1, 2, 3);
+	p->other = !random_below(&r, 20);
+}
+
+void profile_text(const struct profile *p, char *out, size_t size)
+{
+	snprintf(out, size,
+		 "ticks of %llu us, queue %u, watches %u%s, quiet %llu ms, delay %llu ms, batch %zu, "
+		 "memory %zu MiB, audit %llu s%s, crash %u, stop %u, restore %u, badness %u%s",
+		 (unsigned long long)(p->granule_ns / 1000), p->queue_max, p->watches_max,
+		 p->root_moves ? ", root moves" : "",
+		 (unsigned long long)(p->quiet_ns / NSEC_PER_MSEC),
+		 (unsigned long long)(p->max_delay_ns / NSEC_PER_MSEC), p->batch_files,
+		 p->memory_bytes >> 20, (unsigned long long)(p->audit_ns / NSEC_PER_SEC),
+		 p->poll ? ", polls" : "", p->crash, p->stop, p->restore, p->badness,
+		 p->other ? ", another writer" : "");
+}
+
+void profile_faults(unsigned n, struct net_faults *ret)
+{
+	uint16_t each = (uint16_t)(n < 2 ? n * 3 : n == 2 ? 20 : 60);
+
+	*ret = (struct net_faults){
+		.reset = each,
+		.lost = each,
+		.late = each,
+		.twice = each,
+		.refused = each,
+		.reply_lost = each,
+		.reply_reset = each,
+		.reply_cut = each,
+		.reply_garbled = n < 3 ? 0 : each,
+		.too_big = n < 3 ? 0 : each,
+		.reply_error = each,
+		.slow = (uint16_t)(n * 150),
+		.reconnect = each,
+	};
+}
+
+void profile_config(const struct profile *p, const char *state, struct sync_config *ret)
+{
+	const char *why;
+
+	sync_config_init(ret);
+	snprintf(ret->root, sizeof(ret->root), "%s", SYS_ROOT);
+	snprintf(ret->state, sizeof(ret->state), "%s", state);
+	ws_url_parse("http://127.0.0.1:7733/main", &ret->url, &why);
+	ret->engine = READER_THREADS_ENGINE;
+	ret->quiet_ns = p->quiet_ns;
+	ret->max_delay_ns = p->max_delay_ns;
+	ret->batch_files = p->batch_files;
+	ret->memory_bytes = p->memory_bytes;
+	ret->audit_ns = p->audit_ns;
+	ret->poll = p->poll;
+	ret->max_delete.set = p->max_delete != 0;
+	ret->max_delete.max = p->max_delete;
+}
