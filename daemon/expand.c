@@ -241,14 +241,14 @@ static void expand_intent(struct flight *f, const struct read_item *item, struct
 	}
 	parent = tree_by_serial(s->tree, f->dirs[item->dir].serial);
 	d = tree_child(s->tree, parent, item->name, item->name_len);
+	if (d)
+		d->put = f->serial;
 	if (item->has_known && item->known.type == ENTRY_DIR &&
 	    (!d || !d->id || d->id == item->known.child)) {
 		row->child = item->known.child;
 		return;
 	}
 	row->child = d && d->id ? d->id : index_new_dir(s->index);
-	if (d)
-		d->put = f->serial;
 	expand_put_dir(f, parent->id, item->name, item->name_len, row->child);
 }
 

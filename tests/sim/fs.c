@@ -34,6 +34,7 @@ struct dentry {
 	unsigned refs;       /* handles */
 	bool pinned;         /* when it lost its name */
 	uint64_t since;      /* the change that put it where it is */
+	uint64_t id;         /* the change that made it */
 	char *name;          /* NULL: inlined */
 	char inlined[NAME_INLINE];
 };
@@ -66,6 +67,7 @@ struct fs_inode {
 	struct gone *gone;
 	size_t n_gone;
 	uint64_t changed; /* by which change: its bytes, permissions, mtime */
+	uint64_t by;      /* through which dentry */
 };
 
 struct handle {
@@ -208,6 +210,7 @@ static struct dentry *dentry_new(struct fs_inode *inode, struct fs_inode *parent
 
 	d->inode = inode;
 	d->parent = parent;
+	d->id = ++changes;
 	dentry_rename(d, name, len);
 	parent->children++;
 	if (S_ISDIR(inode->mode))
@@ -725,6 +728,13 @@ int fs_rename(struct fs *fs, const char *from, const char *to, unsigned flags)
 
 /* --- writers: attributes ---------------------------------------------------------------------------- */
 
+/* What @d leads to has changed, through it. */
+static void changed(const struct dentry *d)
+{
+	d->inode->changed = ++changes;
+	d->inode->by = d->id;
+}
+
 int fs_chmod(struct fs *fs, const char *path, mode_t mode)
 {
 	struct spot s;
@@ -738,7 +748,7 @@ int fs_chmod(struct fs *fs, const char *path, mode_t mode)
 		return -ELOOP;
 	i->mode = (i->mode & S_IFMT) | (mode & 07777);
 	i->ctime_ns = fs->now_ns;
-	i->changed = ++changes;
+	changed(s.d);
 	tell_both(fs, s.d, IN_ATTRIB);
 	return 0;
 }
@@ -752,7 +762,7 @@ int fs_utime(struct fs *fs, const char *path, int64_t mtime_ns)
 		return r;
 	s.d->inode->mtime_ns = mtime_ns == FS_NOW ? fs->now_ns : mtime_ns;
 	s.d->inode->ctime_ns = fs->now_ns;
-	s.d->inode->changed = ++changes;
+	changed(s.d);
 	tell_both(fs, s.d, IN_ATTRIB);
 	return 0;
 }
@@ -790,16 +800,18 @@ static void unmap_from(struct fs *fs, const struct fs_inode *i, size_t size)
 	}
 }
 
-static void content(const struct fs *fs, struct fs_inode *i)
+static void content(const struct fs *fs, const struct dentry *d)
 {
-	i->changed = ++changes;
+	const struct fs_inode *i = d->inode;
+
+	changed(d);
 	if (fs->on_content)
 		fs->on_content(fs->on_content_ctx, i);
 }
 
 static void written(const struct fs *fs, const struct dentry *d)
 {
-	content(fs, d->inode);
+	content(fs, d);
 	d->inode->mtime_ns = d->inode->ctime_ns = fs->now_ns;
 	tell_both(fs, d, IN_MODIFY);
 }
@@ -929,7 +941,7 @@ int fs_store(struct fs *fs, int h, uint64_t off, const void *data, size_t len)
 	f->dirty |= pages;
 	f->stored = true;
 	memcpy(i->data + off, data, len);
-	content(fs, i);
+	content(fs, f->d);
 	return 0;
 }
 
@@ -956,7 +968,7 @@ int fs_close(struct fs *fs, int h)
 	d = f->d;
 	f->d = NULL;
 	if (f->stored)
-		d->inode->changed = ++changes;
+		changed(d);
 	fs->n_handles--;
 	tell_both(fs, d, IN_CLOSE_WRITE);
 	d->refs--;
@@ -1009,6 +1021,36 @@ uint64_t fs_changed(const struct fs *fs, const char *path)
 		path += len + 1;
 	}
 	return inode_changed(fs, dir) > last ? inode_changed(fs, dir) : last;
+}
+
+/* Whether the dentry @id is somewhere below @dir. */
+static bool has_dentry(const struct fs_inode *dir, uint64_t id)
+{
+	for (size_t i = 0; i < dir->n_slots; i++) {
+		const struct dentry *d = dir->slots[i].d;
+
+		if (d->id == id || (is_dir(d->inode) && has_dentry(d->inode, id)))
+			return true;
+	}
+	return false;
+}
+
+bool fs_unseen(const struct fs *fs, const char *path)
+{
+	const struct fs_inode *dir = &fs->inodes[0];
+	const struct dentry *root = dir_find(dir, FS_ROOT, strlen(FS_ROOT)), *d = NULL;
+
+	for (;;) {
+		size_t len = part_len(path);
+
+		d = is_dir(dir) ? dir_find(dir, path, len) : NULL;
+		if (!d || !path[len])
+			break;
+		dir = d->inode;
+		path += len + 1;
+	}
+	return d && !is_dir(d->inode) && d->inode->by && d->inode->by != d->id &&
+	       !(root && has_dentry(root->inode, d->inode->by));
 }
 
 unsigned fs_handles(const struct fs *fs)

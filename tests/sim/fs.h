@@ -82,6 +82,9 @@ uint64_t fs_serial(void);
  * through a mapping, and nobody was told yet.
  */
 uint64_t fs_changed(const struct fs *fs, const char *path);
+/** fs_unseen() - whether the file at @path was last changed through another name of it, one that is not in
+ * FS_ROOT (any more): nobody in there is told of that. */
+bool fs_unseen(const struct fs *fs, const char *path);
 /** fs_handles() - how many are open. */
 unsigned fs_handles(const struct fs *fs);
 /** fs_inodes() - how many there are, with those that only an open file or a pin keeps. */

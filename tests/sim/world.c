@@ -14,6 +14,7 @@
 #include "tests/sim/net.h"
 #include "tests/sim/profile.h"
 #include "tests/sim/random.h"
+#include "tests/sim/show.h"
 #include "tests/sim/sys.h"
 
 #include <errno.h>
@@ -804,6 +805,8 @@ void world_run(const struct world_options *opt, struct trace *trace, struct worl
 	if (!opt->replay)
 		trace->seed = opt->seed;
 	world_new();
+	if (opt->verbose)
+		show_requests();
 	world_say("%s; %s", ret->profile, op_source_profile(w.source));
 	if (opt->replay)
 		play();
