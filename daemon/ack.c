@@ -409,6 +409,18 @@ static void ack_not_moved(struct sync *s, const struct sent *sent)
 		moves_forget(s, d);
 }
 
+/* The directory may be at the remote where it was, or where it was to go. */
+static void ack_doubt_move(struct sync *s, const struct sent *sent)
+{
+	const struct dir *to = tree_by_id(s->tree, sent->to_id);
+	struct dir *d = tree_by_id(s->tree, sent->row.child);
+
+	if (to)
+		intake_dirty(s, to->serial, sent->to_name, sent->to_name_len, s->barrier.first);
+	if (d)
+		moves_forget(s, d);
+}
+
 static void ack_all_back(struct flight *f, uint64_t due_ns)
 {
 	for (uint32_t i = 0; i < f->job.n_items; i++)
@@ -509,6 +521,29 @@ static int ack_missing(struct flight *f)
 	return err ? err : index_commit(s->index);
 }
 
+/*
+ * Whether the moves of this commit were made nobody knows, and they cannot be sent again as puts can: both
+ * places are compared with what is there, as after a restart.
+ */
+static int ack_settle_moves(struct flight *f)
+{
+	struct sync *s = f->sync;
+	int err = index_begin(s->index);
+
+	if (!err)
+		err = index_moves_settle(s->index);
+	if (!err)
+		err = index_commit(s->index);
+	else
+		index_abort(s->index);
+	s->hold_oldest = true;
+	for (size_t i = 0; i < f->n_sent && !err; i++)
+		if (f->sent[i].move)
+			ack_doubt_move(s, &f->sent[i]);
+	s->hold_oldest = false;
+	return err;
+}
+
 /* Return: whether a smaller batch can still be tried. */
 static bool ack_shrink(struct sync *s, const struct flight *f, bool bytes)
 {
@@ -567,8 +602,17 @@ static void ack_later(struct flight *f)
 		s->fatal = f->push.err;
 }
 
+/* An answer that cannot be read, or a refusal after a try that was not answered. */
+static bool ack_unknown(const struct flight *f)
+{
+	return f->request.tries > 1 ||
+	       (f->push.err == -SP_EINTEGRITY && !f->request.error_code[0]);
+}
+
 static void ack_failure(struct flight *f)
 {
+	if (ack_unknown(f) && ack_settle_moves(f))
+		ack_no_index(f);
 	switch (-f->push.err) {
 	case SP_EMISSING:
 		if (ack_missing(f))
