@@ -146,6 +146,15 @@ static bool ack_taken(struct sync *s, const struct dir *d)
 	       (row.type != ENTRY_DIR || row.child != d->id);
 }
 
+/* Whether the remote has @d elsewhere than where it was sent to: one that it is in was not moved. */
+static bool ack_elsewhere(const struct flight *f, const struct sent *sent, const struct dir *d)
+{
+	struct spot at;
+
+	return !moves_base(f->sync, d->id, &at) &&
+	       strcmp(at.path, f->dirs[sent->item->dir].path) != 0;
+}
+
 /*
  * The parent is not at the remote: the row stays, for its id, but differs: it is put again. On top of what is
  * there instead, whose row says which revision that is.
@@ -161,7 +170,8 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 	int err;
 
 	if (!d || !d->parent || !d->id ||
-	    !ack_at_home(s, d->id, d->parent->id, d->name, d->name_len))
+	    !ack_at_home(s, d->id, d->parent->id, d->name, d->name_len) ||
+	    ack_elsewhere(f, sent, d))
 		return 0;
 	row.child = d->id;
 	err = ack_forget_below(s, d->id);
@@ -602,16 +612,9 @@ static void ack_later(struct flight *f)
 		s->fatal = f->push.err;
 }
 
-/* An answer that cannot be read, or a refusal after a try that was not answered. */
-static bool ack_unknown(const struct flight *f)
-{
-	return f->request.tries > 1 ||
-	       (f->push.err == -SP_EINTEGRITY && !f->request.error_code[0]);
-}
-
 static void ack_failure(struct flight *f)
 {
-	if (ack_unknown(f) && ack_settle_moves(f))
+	if (f->unsure && ack_settle_moves(f))
 		ack_no_index(f);
 	switch (-f->push.err) {
 	case SP_EMISSING:
@@ -624,7 +627,7 @@ static void ack_failure(struct flight *f)
 		ack_bad_request(f);
 		break;
 	case SP_EINTEGRITY: /* that the answer cannot be read says nothing about the request */
-		if (f->request.error_code[0])
+		if (f->named)
 			ack_bad_request(f);
 		else
 			ack_later(f);

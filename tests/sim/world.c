@@ -59,6 +59,7 @@ static struct {
 	struct fiber *control;
 	struct sync *sync;
 	bool stop_asked, confirm_asked, nudge_asked;
+	bool unclear;  /* an answer may have been one that says nothing */
 	bool restored; /* the hub, and not yet at rest since */
 	unsigned flushes_asked;
 	struct flush flushes[FLUSHES_MAX];
@@ -278,7 +279,7 @@ static void check_always(void)
 	if (why)
 		world_fail("torn: %s", why);
 	/* Who cannot read what became of a move sends it again. */
-	if (!w.profile.other && !w.profile.restore && w.profile.badness < 3 && w.sync && w.sync->n.conflicts)
+	if (!w.profile.other && !w.profile.restore && !w.unclear && w.sync && w.sync->n.conflicts)
 		world_fail("a conflict with nobody");
 	if (w.sync && w.sync->dirty && coalesce_count(w.sync->dirty) > w.conf.memory_bytes / 512)
 		world_fail("%zu records are dirty", coalesce_count(w.sync->dirty));
@@ -403,6 +404,7 @@ static void make_move(const struct move *m)
 		break;
 	case MOVE_FAULTS:
 		profile_faults(m->n, &w.faults);
+		w.unclear |= w.faults.reply_garbled || w.faults.too_big;
 		net_set_faults(w.net, &w.faults);
 		break;
 	case MOVE_DOWN:
@@ -637,7 +639,7 @@ static bool is_at_rest(void)
 	const struct sync *s = w.sync;
 	struct sync_health h;
 
-	if (!s || !s->walked)
+	if (!s)
 		return false;
 	sync_health(w.sync, &h);
 	return (h.root_lost || (h.idle && h.pushed && !s->hold.undecided && !hold_busy(s))) &&
@@ -787,6 +789,7 @@ static void world_new(void)
 	model_hub_on_put(w.hub, check_put, w.contents);
 	w.net = net_new(w.hub, w.trace->seed);
 	profile_faults(w.profile.badness, &w.faults);
+	w.unclear = w.faults.reply_garbled || w.faults.too_big;
 	net_set_faults(w.net, &w.faults);
 	writers_init(&w.writers, w.fs);
 	w.source = op_source_new(w.trace->seed, w.profile.root_moves ? OP_ROOT_MOVES : 0);
