@@ -288,6 +288,7 @@ static int run_in_savepoint(struct commit_run *run)
 	run->res->kept = keep > 0;
 	if (!err)
 		err = sql_run(run->db, SQL_RELEASE, "");
+	run->res->kept = keep > 0;
 	return keep < 0 ? keep : err;
 }
 
