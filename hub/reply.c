@@ -199,7 +199,6 @@ void reply_stream(struct http_request *r, unsigned status, const char *type, uin
 	} else {
 		done(cls);
 	}
-	r->streams = true;
 	set_response(r, status, resp);
 }
 
