@@ -349,7 +349,7 @@ static void begin_try(struct pool *p, struct conn *c, struct work *w, uint64_t n
 	w->rq->tries++;
 	c->owner = w;
 	note_begin(p);
-	err = conn_begin(c, w->rq, p->origin, p->authorization);
+	err = conn_begin(c, w->rq, p->origin, p->authorization, next_random(p));
 	if (!err && curl_multi_add_handle(p->multi, c->easy))
 		err = -ENOMEM;
 	if (err)

@@ -299,6 +299,7 @@ class Proxy:
         self.mu = threading.Lock()
         self.r = random.Random(seed)
         self.names, self.rate = [], 0
+        self.limit = None  # most bytes of a request's body
         self.injected = collections.Counter()
         self.requests = 0
         self.in_flight = self.in_flight_max = 0
@@ -381,11 +382,14 @@ class Proxy:
             if up.get("hub"):
                 up["hub"].close()
 
-    def choose(self):
+    def choose(self, body):
         with self.mu:
             self.requests += 1
             self.in_flight += 1
             self.in_flight_max = max(self.in_flight_max, self.in_flight)
+            if self.limit is not None and len(body) > self.limit:
+                self.injected["limit"] += 1
+                return lambda x: x.say(413, body=b"<html>Request Entity Too Large</html>", kind="text/html")
             if self.names and self.r.random() < self.rate:
                 name = self.r.choice(self.names)
                 self.injected[name] += 1
@@ -399,7 +403,7 @@ class Proxy:
 
     def one(self, client, up):
         x = Exchange(self, client, up, *client.message())
-        do = self.choose()
+        do = self.choose(x.body)
         try:
             do(x)
         finally:
