@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from memory import Peak
-from spate import SLOW, Failed, World, check, check_log, main, option, rounds, wait_for
+from spate import SLOW, World, check, main, option, rounds, wait_for
 
 HOST = b"Host: x\r\n"
 CLOSE = b"Connection: close\r\n"
@@ -433,9 +433,10 @@ def X3_requests_with_random_damage():
     seed = int(option("--seed", random.randrange(1 << 32)))
     print(f"  --seed {seed}")
     r = random.Random(seed)
-    whole = [get(), get(b"/v1/workspaces/w/log?limit=3"), post(frame(b"x")), post(b"x" * 300, path=b"/v1/workspaces/w/bulk"),
-             b"GET /healthz HTTP/1.0\r\n\r\n", post(frame(b"y"), b"Expect: 100-continue\r\n")]
-    spice = [b"\0", b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"%", b"\x7f", b"\xff", b"Content-Length: 3\r\n", b"HTTP/1.1",
+    whole = [get(), get(b"/v1/workspaces/w/log?limit=3"), post(frame(b"x")),
+             post(b"x" * 300, path=b"/v1/workspaces/w/bulk"), b"GET /healthz HTTP/1.0\r\n\r\n", post(frame(b"y"), b"Expect: 100-continue\r\n")]
+    spice = [b"\0", b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"%", b"\x7f", b"\xff", b"Content-Length: 3\r\n",
+             b"HTTP/1.1",
              b"Transfer-Encoding: chunked\r\n", b"9" * 30, b"0\r\n\r\n"]
 
     def damaged():

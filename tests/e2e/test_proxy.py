@@ -5,16 +5,16 @@ mixed, on both reader engines. When it stops, the copy is exact and nothing was 
 
 usage: test_proxy.py [--seed N] [TEST]
 """
-import os, random, shutil, socket, sys, threading, time
+import os, random, shutil, sys, time
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from faulty import Faulty, injected, print_counts
 from proxy import FAULTS, Proxy
-from spate import SLOW, World, check, check_log, compare, main, option, rounds, wait_for
+from spate import World, check, check_log, compare, main, option, rounds, wait_for
 
 SEED = int(option("--seed", random.randrange(1 << 32)))
-SECONDS = rounds(3, 3, 20)
+SECONDS = rounds(2, 2, 15)
 RATE = .5
 
 
@@ -22,7 +22,7 @@ def through(name, faults, io, rate=RATE, seconds=SECONDS):
     r = random.Random(f"{SEED} {name} {io}")
     with Faulty(io=io) as w:
         w.begin(r.randrange(1 << 30), "--batch-files", "20")
-        w.stormy(faults, rate, seconds * SLOW, r)
+        w.stormy(faults, rate, seconds, r)
         what = f"{name} {io} (repeat with --seed {SEED})"
         _, counters = w.whole(what)
         check(sum(w.proxy.injected.values()), f"{what}: no request met a fault")
@@ -44,13 +44,33 @@ def wanted(name):
 
 
 def U8_all_faults_mixed_with_uring():
-    for i in range(rounds(2, 1, 10)):
+    for i in range(rounds(2, 1, 6)):
         through(f"all {i}", list(FAULTS), "uring", .3, 2 * SECONDS)
 
 
 def U8_all_faults_mixed_with_threads():
-    for i in range(rounds(2, 1, 10)):
+    for i in range(rounds(2, 1, 6)):
         through(f"all {i}", list(FAULTS), "threads", .3, 2 * SECONDS)
+
+
+def U1_the_reply_to_another_client_acknowledges_nothing():
+    """It is well-formed, and names a newer version: only the name of the request tells."""
+    with Faulty() as w:
+        w.begin(SEED % 1000)
+        w.flush()
+        other = f"{w.dir}/other"
+        os.makedirs(other)
+        for i in range(36):
+            with open(f"{other}/f{i}", "w") as f:
+                f.write(f"another writer's {i}")
+            w.run("push", other, "--to", w.behind[:-1] + "else", "--state", f"{other}.state")
+            if i < 30:
+                continue
+            w.proxy.set(["swap"], 1)
+            w.count_up()
+            w.flush(code=None, timeout=1)
+            w.proxy.calm()
+            w.whole(f"round {i} (repeat with --seed {SEED})")
 
 
 def fill(root, r, n):
@@ -72,7 +92,7 @@ def U8_push_through_the_proxy():
             proxy = Proxy(w.port, r.randrange(1 << 30))
             to = ["--to", f"http://127.0.0.1:{proxy.port}/w", "--state", w.state, "--io", io, "--batch-files", "20"]
             codes = []
-            for i in range(rounds(3, 2, 20)):
+            for i in range(rounds(2, 1, 10)):
                 fill(w.tree, r, 150)
                 proxy.set(FAULTS, .3)
                 for _ in range(3):
@@ -103,7 +123,7 @@ def K4_pull_through_the_proxy():
         for d, _, names in os.walk(w.tree):
             for name in names:
                 sizes[os.path.relpath(f"{d}/{name}", w.tree)] = os.path.getsize(f"{d}/{name}")
-        for i in range(rounds(4, 2, 30)):
+        for i in range(rounds(3, 1, 20)):
             proxy = Proxy(w.port, r.randrange(1 << 30))
             out, codes = f"{w.dir}/out{i}", []
             for n in range(12):
@@ -153,13 +173,37 @@ def U3_413_halves_the_batch_until_it_fits():
             check(not any(e["reason"] for e in w.flush()["unreadable"]), "a path was blamed")
 
 
+def U3_a_new_token_is_read_when_the_old_one_is_refused():
+    with World() as w:
+        def hub():
+            p = w.start(["serve", "--data", w.data, "--listen", f"127.0.0.1:{w.port}"], "ready")
+            w.port = int(p.line.rsplit(":", 1)[1])
+            return p
+        p = hub()
+        token = f"{w.data}/admin.token"
+        w.watch("--token-file", token, "--create")
+        w.flush()
+        for i in range(3):
+            p.stop()
+            with open(token, "w") as f:
+                f.write(f"{i}" * 64)
+            p = hub()
+            with open(f"{w.tree}/f{i}", "w") as f:
+                f.write(str(i))
+            check(w.flush()["durable"], f"token {i}")
+        out = f"{w.dir}/out"
+        w.run("pull", w.url, out, "--state", f"{out}.state", "--token-file", token)
+        check(not compare(w.tree, out), f"{compare(w.tree, out)}")
+
+
 if __name__ == "__main__":
     pool = ThreadPoolExecutor(5)
     print(f"--seed {SEED}")
     try:
         main([case(name, io) for name in FAULTS for io in ("uring", "threads")] +
              [U8_all_faults_mixed_with_uring, U8_all_faults_mixed_with_threads, U8_push_through_the_proxy,
-              K4_pull_through_the_proxy, U5_jobs_are_respected_and_one_that_is_stuck_stops_no_other,
-              U3_413_halves_the_batch_until_it_fits])
+              K4_pull_through_the_proxy,
+              U1_the_reply_to_another_client_acknowledges_nothing, U5_jobs_are_respected_and_one_that_is_stuck_stops_no_other,
+              U3_413_halves_the_batch_until_it_fits, U3_a_new_token_is_read_when_the_old_one_is_refused])
     finally:
         print_counts()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """faulty.py - storms of writers while the proxy between daemon and hub misbehaves; what must hold afterwards."""
-import collections, json, os, subprocess, threading, time, urllib.request
+import collections, json, os, time, urllib.error, urllib.request
 
 from mutations import CALM, DEEP, MUTATIONS, UNSEEN, Lacks, seed
-from proxy import FAULTS, Proxy
-from spate import Failed, World, check, check_log, wait_for
+from proxy import Proxy
+from spate import World, check, check_log, wait_for
 from storm import storm
 
 # One file is rewritten with growing numbers: no version may ever have a smaller one than the version before.
@@ -22,8 +22,8 @@ class Faulty(World):
         self.number = self.mutated = 0
         self.hub()
         self.proxy = Proxy(self.port, number)
-        self.watched = self.start(["watch", self.tree, "--to", self.behind, "--state", self.state, "--io", self.io, *more],
-                                  "ready")
+        self.watched = self.start(["watch", self.tree, "--to", self.behind, "--state", self.state, "--io", self.io,
+                                   *more], "ready")
 
     @property
     def behind(self):

@@ -195,7 +195,7 @@ def busy(x):
     if x.r.random() < .5:
         x.forward()
     date = email.utils.formatdate(time.time() + x.r.randrange(-3, 2), usegmt=True)
-    when = x.r.choice([(), (), ("Retry-After: 1",), ("Retry-After: 0",), (f"Retry-After: {date}",), ("Retry-After: soon",)])
+    when = x.r.choice([[], ["Retry-After: 1"], ["Retry-After: 0"], [f"Retry-After: {date}"], ["Retry-After: soon"]])
     x.say(x.r.choice([408, 425, 429, 500, 502, 503, 504]), *when, body=b'{"code":"BUSY","message":"later"}')
 
 
@@ -281,11 +281,10 @@ def refuse(x):
 
 @fault
 def swap(x):
-    """The reply of another request of the same kind, whether the hub saw this one or not."""
-    kind = x.head.split(b" ")[1].split(b"?")[0]
-    other = x.proxy.replies.get(kind)
+    """The last reply to a request of the same kind, whoever's it was, and whether the hub sees this one or not."""
+    other = x.proxy.last_reply(x.head)
     if not other or x.r.random() < .5:
-        x.proxy.replies[kind] = reply = x.forward()
+        reply = x.forward()
     x.answer(*(other or reply))
 
 
@@ -303,7 +302,7 @@ class Proxy:
         self.injected = collections.Counter()
         self.requests = 0
         self.in_flight = self.in_flight_max = 0
-        self.replies = {}
+        self.replies = {}  # the last one passed on, by kind of request
         self.streams = set()
         self.over = False
         self.port = 0
@@ -396,8 +395,16 @@ class Proxy:
                 return FAULTS[name]
         return self.pass_on
 
+    def last_reply(self, head, reply=None):
+        method, target = head.split(b" ")[:2]
+        kind = target.rsplit(b"/", 1)[1] if method == b"POST" else None
+        if kind and reply:
+            self.replies[kind] = reply
+        return self.replies.get(kind)
+
     def pass_on(self, x):
         reply = x.forward()
+        self.last_reply(x.head, reply)
         time.sleep(self.late)
         x.answer(*reply)
 
