@@ -434,7 +434,8 @@ def X3_requests_with_random_damage():
     print(f"  --seed {seed}")
     r = random.Random(seed)
     whole = [get(), get(b"/v1/workspaces/w/log?limit=3"), post(frame(b"x")),
-             post(b"x" * 300, path=b"/v1/workspaces/w/bulk"), b"GET /healthz HTTP/1.0\r\n\r\n", post(frame(b"y"), b"Expect: 100-continue\r\n")]
+             post(b"x" * 300, path=b"/v1/workspaces/w/bulk"), b"GET /healthz HTTP/1.0\r\n\r\n",
+             post(frame(b"y"), b"Expect: 100-continue\r\n")]
     spice = [b"\0", b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"%", b"\x7f", b"\xff", b"Content-Length: 3\r\n",
              b"HTTP/1.1",
              b"Transfer-Encoding: chunked\r\n", b"9" * 30, b"0\r\n\r\n"]

@@ -203,7 +203,8 @@ if __name__ == "__main__":
         main([case(name, io) for name in FAULTS for io in ("uring", "threads")] +
              [U8_all_faults_mixed_with_uring, U8_all_faults_mixed_with_threads, U8_push_through_the_proxy,
               K4_pull_through_the_proxy,
-              U1_the_reply_to_another_client_acknowledges_nothing, U5_jobs_are_respected_and_one_that_is_stuck_stops_no_other,
+              U1_the_reply_to_another_client_acknowledges_nothing,
+              U5_jobs_are_respected_and_one_that_is_stuck_stops_no_other,
               U3_413_halves_the_batch_until_it_fits, U3_a_new_token_is_read_when_the_old_one_is_refused])
     finally:
         print_counts()
