@@ -42,7 +42,7 @@ struct meta_commit {
 	const struct change *changes;
 	const struct meta_frame *frames; /* sorted by offset */
 	size_t n_frames;
-	int64_t time_ns;
+	int64_t time_ns; /* of the version; the committer sets it */
 };
 
 struct meta_missing {
