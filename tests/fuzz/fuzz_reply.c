@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	strcpy(rq.path, "/v1/workspaces/w");
 	must(!conn_open(&c, &(struct conn_options){ .timeout_ns = 1000000000, .direct = true }));
 	curl_easy_setopt(c.easy, CURLOPT_OPENSOCKETFUNCTION, open_pair);
-	must(!conn_begin(&c, &rq, "http://127.0.0.1:1", NULL));
+	must(!conn_begin(&c, &rq, "http://127.0.0.1:1", NULL, 0x5a5a5a5a5a5a5a5aull));
 	code = curl_easy_perform(c.easy);
 	a = conn_end(&c, code, 0);
 	check_end(&rq, &a);
