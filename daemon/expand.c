@@ -521,7 +521,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 	struct plan plan;
 	int err;
 
-	if (!d || expand_stale(f, item)) {
+	if (!d || expand_stale(f, item) || (item->missed && item->result != READ_GONE)) {
 		flight_back(f, item, d ? 0 : now + SYNC_MOVED_NS);
 		return;
 	}

@@ -186,21 +186,27 @@ static int page_cmp(const void *key, const void *entry)
 	return path_name_cmp(item->name, item->name_len, e->name, e->name_len);
 }
 
-/* What was read and is not sent yet has no row that could be missed, and will have one. */
+/*
+ * What was read and is not sent yet has no row that could be missed, and will have one. Before it is sent
+ * it is read again; a name that is gone by then was missed already.
+ */
 static void intake_absent_read(struct sync *s, const struct dir *dir, const struct scan_page *page,
 			       unsigned epoch)
 {
 	for (size_t k = 0; k < SYNC_FLIGHTS; k++) {
-		const struct flight *f = &s->flights[k];
+		struct flight *f = &s->flights[k];
 
 		for (uint32_t i = 0; i < f->job.n_items; i++) {
-			const struct read_item *item = &f->job.items[i];
+			struct read_item *item = &f->job.items[i];
 
-			if (item->user && !item->has_known &&
-			    f->dirs[item->dir].serial == dir->serial &&
-			    page_covers(page, item->name, item->name_len) &&
-			    !bsearch(item, page->entries, page->n, sizeof(page->entries[0]),
-				     page_cmp))
+			if (!item->user || item->has_known ||
+			    f->dirs[item->dir].serial != dir->serial ||
+			    !page_covers(page, item->name, item->name_len) ||
+			    bsearch(item, page->entries, page->n, sizeof(page->entries[0]),
+				    page_cmp))
+				continue;
+			item->missed = true;
+			if (f->state == FLIGHT_SENDING && item->result != READ_GONE)
 				intake_dirty(s, dir->serial, item->name, item->name_len, epoch);
 		}
 	}
