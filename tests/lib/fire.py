@@ -66,22 +66,25 @@ def moves(root, r):
 
 
 def links(root, r):
-    """Names of the same inodes: made, written through, replaced under one name, removed."""
+    """Names of the same inodes: made, written through, replaced under one name, removed. Those that are written through
+    stay: of a name that has come and gone, with a write through it, before anybody looked, only an audit learns."""
+    stay = [f"{root}/links/d{i}/stays{k}" for i in range(6) for k in range(3)]
+    for name in stay:
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        put(name, b"", "ab")
     while True:
-        a, b = (f"{root}/d{r.randrange(6)}/l{r.randrange(10)}" for _ in range(2))
-        k = r.random()
-        if k < .20:
-            os.makedirs(os.path.dirname(a), exist_ok=True)
+        a, b, k = r.choice(stay), f"{root}/links/d{r.randrange(6)}/l{r.randrange(10)}", r.random()
+        if k < .15:
             put(a, r.randbytes(r.randrange(2000)))
         elif k < .50:
             os.link(a, b)
         elif k < .75:
             put(a, r.randbytes(100), "r+b")
         elif k < .85:
-            put(f"{a}.new", r.randbytes(50))
-            os.rename(f"{a}.new", a)
+            put(f"{b}.new", r.randbytes(50))
+            os.rename(f"{b}.new", b)
         else:
-            os.unlink(a)
+            os.unlink(b)
         yield
 
 
