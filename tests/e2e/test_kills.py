@@ -12,17 +12,16 @@ from fire import kills
 from spate import main, option
 
 SEED = int(option("--seed", random.randrange(1 << 30)))
+print("seed", SEED, flush=True)
 KILLS = int(option("--kills", 6))
 
 
 def killed(side, worlds):
     """KILLS of them, spread over worlds of (engine, whether the hub is part of the daemon)."""
-    sealed = 0
     for i, (io, embedded) in enumerate(worlds):
         share = KILLS * (i + 1) // len(worlds) - KILLS * i // len(worlds)
-        sealed += kills(SEED + i, side, share, io, embedded)
-    print(f"seed {SEED}: {sealed} flushes were acknowledged")
-    print(f"count: {KILLS} kills of the {side}")
+        sealed = kills(SEED + i, side, share, io, embedded)
+        print(f"count: {share} kills of the {side}\ncount: {sealed} flushes acknowledged among kills", flush=True)
 
 
 def S1_the_daemon_killed_at_random_moments():
