@@ -458,6 +458,22 @@ static bool ack_answered(struct flight *f)
 	return !f->answered;
 }
 
+/*
+ * A directory that has taken the place of one in this commit was compared with the index before what the commit
+ * put there had rows: compare again.
+ */
+static void ack_replaced(struct flight *f)
+{
+	struct sync *s = f->sync;
+
+	for (uint32_t i = 0; i < f->job.n_dirs; i++) {
+		struct dir *d = f->dirs[i].id ? tree_by_id(s->tree, f->dirs[i].id) : NULL;
+
+		if (d && d->serial != f->dirs[i].serial)
+			ladder_rewalk(s->ladder, d);
+	}
+}
+
 static void ack_success(struct flight *f)
 {
 	struct sync *s = f->sync;
@@ -483,6 +499,7 @@ static void ack_success(struct flight *f)
 		else
 			ack_refused(f, sent);
 	}
+	ack_replaced(f);
 	s->hold_oldest = false;
 	ack_pause(s, any_holds);
 	s->version = MAX(s->version, f->push.version);
