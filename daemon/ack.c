@@ -437,10 +437,8 @@ static void ack_all_back(struct flight *f, uint64_t due_ns)
 		flight_back(f, &f->job.items[i], due_ns);
 }
 
-void ack_no_index(struct flight *f)
+static void ack_disk_full(struct sync *s)
 {
-	struct sync *s = f->sync;
-
 	s->quiet_until_ns = clock_ns() + SYNC_RETRY_NS;
 	sync_trouble(s, -ENOSPC,
 		     "the index in %s cannot be written (is the disk full?): nothing is "
@@ -448,6 +446,11 @@ void ack_no_index(struct flight *f)
 		     s->conf.state);
 	if (s->conf.once)
 		s->fatal = -ENOSPC;
+}
+
+void ack_no_index(struct flight *f)
+{
+	ack_disk_full(f->sync);
 	ack_all_back(f, 0);
 }
 
@@ -463,19 +466,42 @@ static void ack_pause(struct sync *s, bool any_holds)
 	s->quiet_until_ns = clock_ns() + MIN(pause_ns, SYNC_RETRY_NS);
 }
 
-/* What was applied twice is nothing: sending it all again is harmless. */
+/*
+ * An answer that cannot be written is kept until it can: it will not be given again, and without it what was
+ * deleted or moved would still count as being where it was. Return: whether it is written.
+ */
+static bool ack_answered(struct flight *f)
+{
+	for (uint32_t i = 0; i < f->push.n_outcomes; i++)
+		f->sent[f->push.outcomes[i].index].outcome = &f->push.outcomes[i];
+	f->answered = ack_write_all(f) != 0;
+	if (f->answered)
+		ack_disk_full(f->sync);
+	return !f->answered;
+}
+
+/*
+ * A directory that has taken the place of one in this commit was compared with the index before what the commit
+ * put there had rows: compare again.
+ */
+static void ack_replaced(struct flight *f)
+{
+	struct sync *s = f->sync;
+
+	for (uint32_t i = 0; i < f->job.n_dirs; i++) {
+		struct dir *d = f->dirs[i].id ? tree_by_id(s->tree, f->dirs[i].id) : NULL;
+
+		if (d && d->serial != f->dirs[i].serial)
+			ladder_rewalk(s->ladder, d);
+	}
+}
+
 static void ack_success(struct flight *f)
 {
 	struct sync *s = f->sync;
 	const struct read_item *below = NULL;
 	bool any_holds = false;
 
-	for (uint32_t i = 0; i < f->push.n_outcomes; i++)
-		f->sent[f->push.outcomes[i].index].outcome = &f->push.outcomes[i];
-	if (ack_write_all(f)) {
-		ack_no_index(f);
-		return;
-	}
 	links_flight(f);
 	/* A barrier that waits for these records waits for what they lead to. */
 	s->hold_oldest = true;
@@ -495,6 +521,7 @@ static void ack_success(struct flight *f)
 		else
 			ack_refused(f, sent);
 	}
+	ack_replaced(f);
 	s->hold_oldest = false;
 	ack_pause(s, any_holds);
 	s->version = MAX(s->version, f->push.version);
@@ -667,6 +694,8 @@ void ack_flight(struct flight *f)
 		ack_all_back(f, 0);
 	} else if (FAULT(commit_acked)) {
 		ack_all_back(f, 0);
+	} else if (!ack_answered(f)) {
+		return;
 	} else {
 		ack_success(f);
 		(void)FAULT(index_updated);

@@ -403,7 +403,9 @@ void flight_progress(struct sync *s)
 {
 	struct flight *f = flight_in(s, FLIGHT_SENDING);
 
-	if (f && atomic_load(&f->reply_done)) {
+	if (f && f->answered && clock_ns() >= s->quiet_until_ns) {
+		ack_flight(f);
+	} else if (f && atomic_load(&f->reply_done)) {
 		atomic_store(&f->reply_done, false);
 		(void)FAULT(reply_received);
 		s->remote->ops->reply(s->remote, &f->push, &f->request);

@@ -105,6 +105,7 @@ struct flight {
 	bool named;  /* the answer names what is wrong with it */
 	uint64_t sent_ns;
 	uint64_t sent_version; /* known when it was sent: what is applied then is newer */
+	bool answered;         /* SENDING: by an answer that the index could not be told of yet */
 	_Atomic bool read_done, reply_done;
 	_Atomic unsigned chunks_out;
 	_Atomic int chunk_err;

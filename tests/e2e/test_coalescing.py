@@ -77,11 +77,9 @@ def at_hub(w, name):
 def an_open_file_is_held_back_until_it_is_closed_or_somebody_waits():
     with World() as w:
         w.hub()
-        # Made before: the name of a new file does not wait for the writer, who may be slow to write.
-        for name in ("first", "second"):
-            open(f"{w.tree}/{name}", "wb").close()
-        w.watch("--max-delay", "300000")
-        with open(f"{w.tree}/first", "r+b") as first, open(f"{w.tree}/second", "r+b") as second:
+        # Quiet for longer than a writer may be interrupted: a new name by itself does not wait for its writer.
+        w.watch("--quiet", "1500", "--max-delay", "300000")
+        with open(f"{w.tree}/first", "wb") as first, open(f"{w.tree}/second", "wb") as second:
             first.write(b"half")
             first.flush()
             second.write(b"half")

@@ -13,12 +13,12 @@ ROUNDS = 1 if SLOW == 1 else 0
 
 def S1_the_daemon_killed_at_each_failpoint():
     kills, runs = kill_at_all("daemon", SEED, ROUNDS)
-    print(f"seed {SEED}: {kills} kills in {runs} runs")
+    print(f"seed {SEED}: {kills} kills in {runs} runs\ncount: {kills} kills at failpoints")
 
 
 def S1_the_hub_killed_at_each_failpoint():
     kills, runs = kill_at_all("hub", SEED, ROUNDS)
-    print(f"seed {SEED}: {kills} kills in {runs} runs")
+    print(f"seed {SEED}: {kills} kills in {runs} runs\ncount: {kills} kills at failpoints")
 
 
 def K4_a_pull_killed_at_each_failpoint_is_finished_by_the_next():
@@ -38,6 +38,7 @@ def K4_a_pull_killed_at_each_failpoint_is_finished_by_the_next():
                 w.run("pull", w.url, out, "--state", f"{out}.state")
                 differences = compare(w.tree, out)
                 check(not differences, f"{point}:kill@{nth} seed {SEED}: {differences[:5]}")
+                print("count: 1 kills at failpoints")
 
 
 main([S1_the_daemon_killed_at_each_failpoint, S1_the_hub_killed_at_each_failpoint,

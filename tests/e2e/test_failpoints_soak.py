@@ -10,11 +10,19 @@ from spate import main
 SEED = int(os.environ.get("SEED", time.time_ns() % (1 << 30)))
 
 
-def S1_kills_at_random_passes_of_every_failpoint():
-    for seed in range(SEED, SEED + 4):
+def killed(io):
+    for seed in range(SEED, SEED + 2):
         for side in ("daemon", "hub"):
-            kills, runs = kill_at_all(side, seed, 3)
-            print(f"seed {seed}, {side}: {kills} kills in {runs} runs", flush=True)
+            kills, runs = kill_at_all(side, seed, 3, [io])
+            print(f"seed {seed}, {side}, {io}: {kills} kills in {runs} runs\ncount: {kills} kills at failpoints", flush=True)
 
 
-main([S1_kills_at_random_passes_of_every_failpoint])
+def S1_kills_at_random_passes_of_every_failpoint_with_io_uring():
+    killed("uring")
+
+
+def S1_kills_at_random_passes_of_every_failpoint_with_threads():
+    killed("threads")
+
+
+main([S1_kills_at_random_passes_of_every_failpoint_with_io_uring, S1_kills_at_random_passes_of_every_failpoint_with_threads])

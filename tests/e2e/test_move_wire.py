@@ -101,7 +101,7 @@ def W5_one_net_move_a_directory_whatever_the_chain():
 
 def W5_a_move_with_an_edit_below_sends_the_one_file():
     with World() as w:
-        fill(f"{w.tree}/a")
+        fill(f"{w.tree}/a", 2000)
         w.hub()
         w.watch("--quiet", "300", "--max-delay", "3000")
         version = w.flush()["version"]

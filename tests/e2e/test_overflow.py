@@ -59,7 +59,7 @@ def told(w):
 
 
 def W7_an_overflow_is_counted_and_only_what_changed_is_sent():
-    dirs = rounds(50, 40, 100)
+    dirs = rounds(30, 30, 100)
     with World() as w:
         fill(w.tree, dirs, 400)
         fill(f"{w.tree}/still", 20, 200)

@@ -264,7 +264,32 @@ def K1_a_lost_root_deletes_nothing():
         check(watch.stop() == 8, "exit code")
 
 
-main([S5_a_directory_replaced_while_its_deletion_is_on_its_way, S5_a_directory_that_was_a_file_for_a_moment,
+def a_directory_made_anew_while_what_moved_in_the_old_one_is_on_its_way():
+    for what in ("directory", "file"):
+        with World() as w:
+            for name in ("x/is", "y/is", "a/f"):
+                os.makedirs(os.path.dirname(f"{w.tree}/d/{name}"), exist_ok=True)
+                with open(f"{w.tree}/d/{name}", "w") as f:
+                    f.write(name)
+            w.hub()
+            late = Slow(w.port, .5)
+            w.start(["watch", w.tree, "--to", f"http://127.0.0.1:{late.port}/w", "--state", w.state], "ready")
+            w.flush()
+            if what == "directory":
+                os.rename(f"{w.tree}/d/y", f"{w.tree}/d/z")
+            else:
+                with open(f"{w.tree}/d/z", "w") as f:
+                    f.write("new")
+            time.sleep(.2)
+            shutil.rmtree(f"{w.tree}/d")
+            os.mkdir(f"{w.tree}/d")
+            with open(f"{w.tree}/d/again", "w") as f:
+                f.write("again")
+            w.exact(what)
+
+
+main([a_directory_made_anew_while_what_moved_in_the_old_one_is_on_its_way,
+      S5_a_directory_replaced_while_its_deletion_is_on_its_way, S5_a_directory_that_was_a_file_for_a_moment,
       S5_a_directory_moved_while_its_files_are_on_their_way, W3_a_directory_renamed_over_a_name_that_was_just_read,
       C5_a_file_rewritten_and_removed_while_it_is_on_its_way,
       an_empty_hub_in_the_place_of_the_old_one_gets_everything, flush_begun_while_the_hub_is_down_waits_for_all_of_it,

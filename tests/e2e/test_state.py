@@ -186,6 +186,29 @@ def S4_a_full_disk_holds_nothing_up_and_nothing_is_called_clean():
         w.exact("restarted")
 
 
+def S4_an_answer_that_cannot_be_written_is_not_lost():
+    for nth in (2, 3, 4):
+        with World() as w:
+            w.hub()
+            for name in ("d/s/f", "d/g", "e/f", "file"):
+                os.makedirs(os.path.dirname(f"{w.tree}/{name}"), exist_ok=True)
+                with open(f"{w.tree}/{name}", "w") as f:
+                    f.write(name)
+            w.watch(env={"SPATE_FAIL": f"ack_written:ENOSPC@{nth}"})
+            w.flush()
+            for i in range(3):  # of which one answer cannot be written; what comes next is built on it
+                os.rename(f"{w.tree}/d", f"{w.tree}/d{i}")
+                os.makedirs(f"{w.tree}/d/s")
+                with open(f"{w.tree}/d/s/f", "w") as f:
+                    f.write(f"new {i}")
+                shutil.rmtree(f"{w.tree}/e", ignore_errors=True)
+                wait_for(lambda: "cannot be written" in open(w.log).read() or w.status()["idle"], "sent")
+                os.rename(f"{w.tree}/d{i}", f"{w.tree}/e")
+            w.exact(f"answer {nth}")
+            check("cannot be written" in open(w.log).read(), f"answer {nth}: nothing failed")
+            check(w.status()["counters"]["conflicts"] == 0, f"answer {nth}: false conflicts")
+
+
 def one_line(r, *words):
     lines = [line for line in r.stderr.splitlines() if line]
     check(len(lines) == 1 and all(word in lines[0] for word in words), f"{words}: {r.stderr!r}")
@@ -295,7 +318,7 @@ def S5_a_flush_does_not_forget_what_becomes_readable_meanwhile():
 
 
 main([S4_a_damaged_index_is_noticed_or_harmless, S1_damaged_while_in_use_and_killed,
-      S4_a_full_disk_holds_nothing_up_and_nothing_is_called_clean,
+      S4_a_full_disk_holds_nothing_up_and_nothing_is_called_clean, S4_an_answer_that_cannot_be_written_is_not_lost,
       S4_a_state_that_cannot_be_written_is_refused_in_one_line,
       R3_files_of_another_user_keep_their_old_version_and_are_named,
       S5_a_flush_does_not_forget_what_becomes_readable_meanwhile])

@@ -67,11 +67,11 @@ class Load:
             p.wait()
 
 
-def killed_at(side, point, nth, seed, steps=100):
+def killed_at(side, point, nth, seed, io, steps=100):
     """Return: whether it was killed there; raises when the copy is not exact afterwards."""
-    what = f"{point}:kill@{nth} seed {seed}"
+    what = f"{point}:kill@{nth} seed {seed} {io}"
     env = {"SPATE_FAIL": f"{point}:kill@{nth}"}
-    with World() as w:
+    with World(io=io) as w:
         hub = w.hub(env=env if side == "hub" else None)
         os.mkdir(f"{w.tree}/s0")
         for i in range(10):
@@ -101,15 +101,15 @@ def killed_at(side, point, nth, seed, steps=100):
         return died
 
 
-def kill_at_all(side, seed, rounds):
+def kill_at_all(side, seed, rounds, engines=("auto",)):
     """Each point at its first pass and at rounds others, two at a time. Return: how many kills."""
     r = random.Random(seed)
-    runs = [(side, p, 1, r.randrange(1 << 30)) for p in points(side)]
+    runs = [(side, p, 1, r.randrange(1 << 30), io) for io in engines for p in points(side)]
     first = len(runs)
     for _ in range(rounds):
-        runs += [(side, p, r.randrange(2, 9), r.randrange(1 << 30)) for p in points(side)]
+        runs += [(side, p, r.randrange(2, 9), r.randrange(1 << 30), io) for io in engines for p in points(side)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         died = list(pool.map(lambda run: killed_at(*run), runs))
-    missed = [run[1] for run, d in zip(runs[:first], died) if not d]
+    missed = [(run[1], run[4]) for run, d in zip(runs[:first], died) if not d]
     check(not missed, f"never passed: {missed}")
     return sum(died), len(runs)

@@ -26,10 +26,10 @@ def check(condition, text):
 class Process:
     """A spate that prints a line when it is up."""
 
-    def __init__(self, args, word, log, env=None):
+    def __init__(self, args, word, log, env=None, prefix=()):
         self.log = log
         self.args = args
-        self.p = subprocess.Popen([SPATE, *args], stdout=subprocess.PIPE, stderr=open(log, "a"), text=True,
+        self.p = subprocess.Popen([*prefix, SPATE, *args], stdout=subprocess.PIPE, stderr=open(log, "a"), text=True,
                                   env={**os.environ, **(env or {})})
         self.pid = self.p.pid
         self.line = self.p.stdout.readline() if word else ""
@@ -53,6 +53,8 @@ class Process:
 
 class World:
     """A temporary place with a hub, a tree and a watch."""
+
+    prefix = ()  # what watch is started by
 
     def __init__(self, where=None, io="auto", tree=None):
         """@tree: a directory that is there already, on a file system of its own."""
@@ -81,7 +83,7 @@ class World:
         return False
 
     def start(self, args, word, env=None):
-        p = Process(args, word, self.log, env)
+        p = Process(args, word, self.log, env, self.prefix if args[0] == "watch" else ())
         self.processes.append(p)
         return p
 
