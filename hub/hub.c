@@ -104,7 +104,7 @@ static int lock_dir(struct hub *h, const char *dir, char *why)
 
 static int open_dir(struct hub *h, const char *dir, char *why)
 {
-	int err = io_mkdirs(dir, 0700);
+	int err = disk_plain.mkdirs(dir, 0700);
 
 	if (!err) {
 		h->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -137,11 +137,11 @@ static int open_storage(struct hub *h, const char *dir, char *why)
 		packs = NULL;
 		return -ENOMEM;
 	}
-	err = objects_dir_open(packs, &h->objects);
+	err = objects_dir_open(packs, &disk_plain, &h->objects);
 	if (!err)
 		err = packs_open(h->objects, PACK_ROLL_BYTES, &svc->packs);
 	if (!err)
-		err = meta_sqlite_open(dir, read_list, h, &svc->meta);
+		err = meta_sqlite_open(dir, &disk_plain, read_list, h, &svc->meta);
 	if (!err)
 		err = committer_start(svc->meta, svc->packs, &svc->committer);
 	if (!err) {
