@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "hub/checks.h"
 #include "hub/http.h"
 #include "hub/listen.h"
 #include "hub/versions.h"
@@ -22,7 +23,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HUB_FORMAT "spate-hub 1\n"
 #define WHY_BYTES 256
 
 struct hub {
@@ -146,7 +146,8 @@ static int open_storage(struct hub *h, const char *dir, char *why)
 		err = committer_start(svc->meta, svc->packs, &svc->committer);
 	if (!err) {
 		svc->hashes = hash_cache_new();
-		err = svc->hashes ? 0 : -ENOMEM;
+		svc->checks = checks_new(dir, h->objects);
+		err = svc->hashes && svc->checks ? 0 : -ENOMEM;
 	}
 	if (err)
 		snprintf(why, WHY_BYTES, "%s: the stored data cannot be opened: %s", dir,
@@ -157,6 +158,7 @@ static int open_storage(struct hub *h, const char *dir, char *why)
 static void close_all(struct hub *h)
 {
 	http_stop(h->http);
+	checks_stop(h->svc.checks);
 	committer_stop(h->svc.committer);
 	hash_cache_free(h->svc.hashes);
 	if (h->svc.meta)
