@@ -309,7 +309,7 @@ static int chunk_gather(struct fsck *f, const struct content *list, uint32_t k)
 	return r ? r : 1;
 }
 
-/* Whether the content at @chunk was found damaged. Return: 1 the list is to blame, too, 0, -errno. */
+/* Blame the list for a chunk that is damaged; the first one found says how. Return: 1 or -errno. */
 static int chunk_blame(struct fsck *f, const struct content *list, uint32_t k)
 {
 	struct list_chunk chunk = list_get(f->bytes, k);
@@ -330,7 +330,9 @@ static int chunk_blame(struct fsck *f, const struct content *list, uint32_t k)
 	sql_stop(st);
 	r = sql_run(&f->db, SQL_CHECK_BAD_NAMED, "iib", b.place.pack, b.place.at, &b.hash,
 		    sizeof(b.hash));
-	return r ? r : chunk_bad(f, list, k, text, b.place);
+	if (!r)
+		r = chunk_bad(f, list, k, text, b.place);
+	return r ? r : 1;
 }
 
 /* Call @fn for every chunk of every list that can be read, while it returns 1. */
