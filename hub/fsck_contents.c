@@ -186,8 +186,8 @@ static int bad_add(struct fsck *f, const struct meta_blob *b, const char *why,
 		   struct pack_place where)
 {
 	f->n_bad++;
-	return sql_run(&f->db, SQL_CHECK_BAD_ADD, "iibtii", b->place.pack, b->place.at, &b->hash,
-		       sizeof(b->hash), why, where.pack, where.at);
+	return sql_run(&f->db, SQL_CHECK_BAD_ADD, "iibitii", b->place.pack, b->place.at, &b->hash,
+		       sizeof(b->hash), b->len, why, where.pack, where.at);
 }
 
 static int frame_check(struct fsck *f, const struct meta_blob *b)
@@ -320,16 +320,16 @@ static int chunk_blame(struct fsck *f, const struct content *list, uint32_t k)
 
 	if (r <= 0)
 		return r < 0 ? r : 1;
-	r = sql_start(&f->db, SQL_CHECK_BAD, &st, "iib", b.place.pack, b.place.at, &b.hash,
-		      sizeof(b.hash));
+	r = sql_start(&f->db, SQL_CHECK_BAD, &st, "iibi", b.place.pack, b.place.at, &b.hash,
+		      sizeof(b.hash), b.len);
 	if (!r)
 		r = sql_step(&f->db, st);
 	if (r <= 0)
 		return r < 0 ? r : 1;
 	snprintf(text, sizeof(text), "%s", (const char *)sqlite3_column_text(st, 0));
 	sql_stop(st);
-	r = sql_run(&f->db, SQL_CHECK_BAD_NAMED, "iib", b.place.pack, b.place.at, &b.hash,
-		    sizeof(b.hash));
+	r = sql_run(&f->db, SQL_CHECK_BAD_NAMED, "iibi", b.place.pack, b.place.at, &b.hash,
+		    sizeof(b.hash), b.len);
 	if (!r)
 		r = chunk_bad(f, list, k, text, b.place);
 	return r ? r : 1;
@@ -392,7 +392,7 @@ int fsck_rest(struct fsck *f)
 		if (more < 0)
 			return more;
 		content_get(st, &c);
-		err = fsck_report(f, &e, "%s", (const char *)sqlite3_column_text(st, 3));
+		err = fsck_report(f, &e, "%s", (const char *)sqlite3_column_text(st, 4));
 	}
 	if (err)
 		sql_stop(f->db.st[SQL_CHECK_BAD_REST]);

@@ -587,8 +587,8 @@ static int row_name(struct rows *r, const struct at *at)
 
 	if (at->row.e.type != ENTRY_FILE || !b->len || beyond(r, at))
 		return 0;
-	got = sql_start(db, SQL_CHECK_BAD, &st, "iib", b->place.pack, b->place.at, &b->hash,
-			sizeof(b->hash));
+	got = sql_start(db, SQL_CHECK_BAD, &st, "iibi", b->place.pack, b->place.at, &b->hash,
+			sizeof(b->hash), b->len);
 	if (!got)
 		got = sql_step(db, st);
 	if (got <= 0)
@@ -597,8 +597,8 @@ static int row_name(struct rows *r, const struct at *at)
 	where.pack = (uint64_t)sqlite3_column_int64(st, 1);
 	where.at = (uint64_t)sqlite3_column_int64(st, 2);
 	sql_stop(st);
-	got = sql_run(db, SQL_CHECK_BAD_NAMED, "iib", b->place.pack, b->place.at, &b->hash,
-		      sizeof(b->hash));
+	got = sql_run(db, SQL_CHECK_BAD_NAMED, "iibi", b->place.pack, b->place.at, &b->hash,
+		      sizeof(b->hash), b->len);
 	if (!got && !why)
 		got = -ENOMEM;
 	return got ? got : report_row(r, at, "content", why, where);

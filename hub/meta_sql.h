@@ -45,9 +45,9 @@
 	"CREATE TEMP TABLE lists(pack INTEGER, at INTEGER, hash BLOB, len INTEGER,"         \
 	" size INTEGER, tenant INTEGER, PRIMARY KEY(pack, at, hash, len, size))"            \
 	" WITHOUT ROWID;"                                                                   \
-	"CREATE TEMP TABLE bad(pack INTEGER, at INTEGER, hash BLOB, why TEXT,"              \
-	" where_pack INTEGER, where_at INTEGER, named INTEGER,"                             \
-	" PRIMARY KEY(pack, at, hash)) WITHOUT ROWID;"
+	"CREATE TEMP TABLE bad(pack INTEGER, at INTEGER, hash BLOB, len INTEGER,"           \
+	" why TEXT, where_pack INTEGER, where_at INTEGER, named INTEGER,"                   \
+	" PRIMARY KEY(pack, at, hash, len)) WITHOUT ROWID;"
 
 #define SQL_CHECK_STATEMENTS(X)                                                             \
 	X(CHECK_DATABASE, "PRAGMA integrity_check(100)")                                    \
@@ -78,12 +78,12 @@
 	X(CHECK_LIST_NEXT, "SELECT pack, at, hash, len, size, tenant FROM temp.lists"       \
 			   " WHERE (pack, at, hash, len, size)>(?1, ?2, ?3, ?4, ?5)"        \
 			   " ORDER BY pack, at, hash, len, size LIMIT 1")                   \
-	X(CHECK_BAD_ADD, "INSERT OR IGNORE INTO temp.bad VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0)")\
-	X(CHECK_BAD, "SELECT why, where_pack, where_at FROM temp.bad"                      \
-		     " WHERE pack=?1 AND at=?2 AND hash=?3")                                \
+	X(CHECK_BAD_ADD, "INSERT OR IGNORE INTO temp.bad VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")\
+	X(CHECK_BAD, "SELECT why, where_pack, where_at FROM temp.bad"                       \
+		     " WHERE pack=?1 AND at=?2 AND hash=?3 AND len=?4")                     \
 	X(CHECK_BAD_NAMED, "UPDATE temp.bad SET named=1"                                    \
-			   " WHERE pack=?1 AND at=?2 AND hash=?3")                          \
-	X(CHECK_BAD_REST, "SELECT pack, at, hash, why FROM temp.bad"                       \
+			   " WHERE pack=?1 AND at=?2 AND hash=?3 AND len=?4")               \
+	X(CHECK_BAD_REST, "SELECT pack, at, hash, len, why FROM temp.bad"                       \
 			  " WHERE NOT named ORDER BY pack, at")
 
 #define SQL_STATEMENTS(X)                                                                   \
