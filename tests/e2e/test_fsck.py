@@ -311,22 +311,33 @@ def H10_a_damaged_tail_is_found_and_a_sound_one_counts_before_the_pack():
         fsck(c.data, 7)
 
 
+def used_pages(path):
+    """Numbers, from 0, of the pages that are not free."""
+    with open(path, "rb") as f:
+        data = f.read()
+
+    def number(at):
+        return int.from_bytes(data[at:at + 4], "big")
+
+    free, trunk = set(), number(32)
+    while trunk:
+        at = (trunk - 1) * 4096
+        free |= {trunk, *(number(at + 8 + 4 * i) for i in range(number(at + 4)))}
+        trunk = number(at)
+    return [p for p in range(len(data) // 4096) if p + 1 not in free]
+
+
 def H10_a_damaged_database_is_said_to_be_one():
     rng = random.Random(SEED)
     with Stored() as s:
         size = os.path.getsize(f"{s.data}/hub.db")
-        pages = range(size // 4096)
-        found = 0
+        pages = used_pages(f"{s.data}/hub.db")
         for page in pages:
             c = s.copy()
             with open(f"{c.data}/hub.db", "r+b") as f:
                 f.seek(page * 4096)
                 f.write(rng.randbytes(4096))
-            r = subprocess.run([SPATE, "fsck", c.data, "--json"], capture_output=True, text=True, timeout=300)
-            check(r.returncode in (0, 7), f"page {page}: exit {r.returncode}: {r.stderr[-500:]}")
-            found += r.returncode == 7
-        used = len(pages) - s.copy().sql("PRAGMA freelist_count")[0][0]
-        check(found >= used, f"{found} damaged pages were found, {used} of {len(pages)} are in use")
+            fsck(c.data, 7)
         for cut in (0, 1, 100, 4096, 3 * 4096, 3 * 4096 + 1):
             c = s.copy()
             os.truncate(f"{c.data}/hub.db", cut)
@@ -345,7 +356,7 @@ def H10_a_damaged_database_is_said_to_be_one():
 def H10_every_flipped_byte_of_a_content_is_found():
     print(f"SPATE_SEED={SEED}")
     rng = random.Random(SEED)
-    n = rounds(60, 15, 1000)
+    n = rounds(40, 10, 1000)
     with Stored() as s:
         c = s.copy()
         spans = c.sql("SELECT DISTINCT at, at+40+stored FROM entry WHERE kind=1 AND stored>0"
