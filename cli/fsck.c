@@ -236,7 +236,7 @@ static int ask(struct pool *pool, const struct ws_url *url, const char *method, 
 static int begin(struct pool *pool, const struct ws_url *url, long long *ret_id)
 {
 	char path[128];
-	json_t *answer;
+	json_t *answer = NULL;
 	int code;
 
 	snprintf(path, sizeof(path), "/v1/fsck%s%s", url->workspace[0] ? "?workspace=" : "",

@@ -237,8 +237,9 @@ int sql_open_check(struct sql_conn *c, const char *path, bool live)
 		err = -SP_EINTEGRITY;
 	/* As much as there is to check may have to be sorted: on disk, what does not fit the cache. */
 	if (!err)
-		err = exec(c, "PRAGMA temp_store=FILE;" SQL_CHECK_TABLES "PRAGMA "
-									 "temp.cache_size=-8192");
+		err = exec(c, "PRAGMA temp_store=FILE; PRAGMA temp.cache_size=-8192");
+	if (!err)
+		err = exec(c, SQL_CHECK_TABLES);
 out_close:
 	buf_free(&uri);
 	if (err)

@@ -107,6 +107,8 @@ static void bytes_resize(struct bytes *b, size_t n)
 
 static void bytes_put(struct bytes *b, uint64_t at, const void *data, size_t n)
 {
+	if (!n)
+		return;
 	if (at + n > b->len)
 		bytes_resize(b, at + n);
 	memcpy(b->data + at, data, n);
@@ -253,7 +255,7 @@ static void write_content(const struct file *f, const struct luck *luck, const c
 		write_file(path, &f->sure);
 		return;
 	}
-	bytes_put(&b, 0, f->sure.data ? f->sure.data : (unsigned char *)"", f->sure.len);
+	bytes_put(&b, 0, f->sure.data, f->sure.len);
 	for (size_t i = 0; i < f->pending.n; i++)
 		bytes_apply(&b, f->pending.v[i], luck);
 	write_file(path, &b);
