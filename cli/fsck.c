@@ -244,7 +244,7 @@ static int begin(struct pool *pool, const struct ws_url *url, long long *ret_id)
 	code = ask(pool, url, "POST", path, &answer);
 	if (code)
 		return code;
-	*ret_id = number(answer, "id");
+	*ret_id = answer ? number(answer, "id") : 0;
 	json_decref(answer);
 	return *ret_id > 0 ? 0 : malformed(url);
 }
