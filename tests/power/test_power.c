@@ -436,6 +436,33 @@ static uint64_t acks(const struct tape *t)
 	return t->heads[0] + t->heads[1] + t->heads[2];
 }
 
+/* What a storm does is what the losses are about: each of these happened in it. */
+Test(power, a_storm_rolls_packs_takes_back_and_moves_the_log_into_the_database, .timeout = 250)
+{
+	unsigned int packs = 0, cuts = 0, logs = 0, syncs = 0, moved = 0;
+	struct tape *t;
+
+	log_setup(LOG_ERROR, LOG_TEXT);
+	rng_seed(23);
+	t = tape_new(STEPS, true);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct event *e = &t->events[i];
+		bool pack = !strncmp(e->path, "packs/", 6), log = !strcmp(e->path, "hub.db-wal");
+
+		packs += e->kind == EVENT_CREATE && pack;
+		cuts += e->kind == EVENT_TRUNCATE && pack;
+		syncs += e->kind == EVENT_SYNC && pack;
+		logs += e->kind == EVENT_CREATE && log;
+		moved += e->kind == EVENT_WRITE && !strcmp(e->path, "hub.db") && i > t->n / 4;
+	}
+	cr_expect_gt(packs, 2u);
+	cr_expect_gt(cuts, 0u);
+	cr_expect_gt(syncs, 3u);
+	cr_expect_gt(logs, 1u);
+	cr_expect_gt(moved, 100u);
+	tape_free(t);
+}
+
 Test(power, H13_nothing_that_was_acknowledged_is_lost_with_the_power, .timeout = 250)
 {
 	const char *rounds = getenv("SPATE_POWER_ROUNDS");
