@@ -46,6 +46,8 @@ const struct verb cli_verbs[] = {
 	{ "explain", verb_explain, "DIR PATH", "what is known of one path", CLI_STATE | CLI_JSON },
 	{ "doctor", verb_doctor, "[DIR]", "check limits, file system, io_uring, hub",
 	  CLI_STATE | CLI_TOKEN | CLI_JSON },
+	{ "fsck", verb_fsck, "URL|DATA-DIR", "read and re-hash everything a hub keeps",
+	  CLI_TOKEN | CLI_JSON },
 	{ "serve", verb_serve, "[--data DIR] [--listen ADDR]", "run a hub", 0 },
 	{ NULL, NULL, NULL, NULL, 0 },
 };

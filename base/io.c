@@ -167,7 +167,24 @@ int io_replace_file(int dirfd, const char *path, const void *data, size_t n, mod
 	return fsync(dir) ? -errno : 0;
 }
 
-int io_mkdirs(const char *path, mode_t mode)
+/* The directory that holds the name @part; one that may not be read is left to its owner. */
+static int sync_parent(char *part)
+{
+	char *slash = strrchr(part, '/');
+	__cleanup_close int fd = -1;
+	size_t cut = slash == part ? 1 : slash ? (size_t)(slash - part) : 0;
+	char kept = part[cut];
+
+	if (cut)
+		part[cut] = '\0';
+	fd = open(cut ? part : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	part[cut] = kept;
+	if (fd < 0)
+		return errno == EACCES ? 0 : -errno;
+	return fsync(fd) ? -errno : 0;
+}
+
+static int mkdirs(const char *path, mode_t mode, bool synced)
 {
 	size_t len = strlen(path);
 	char part[PATH_MAX];
@@ -176,16 +193,34 @@ int io_mkdirs(const char *path, mode_t mode)
 	if (!len || len >= sizeof(part))
 		return len ? -ENAMETOOLONG : -ENOENT;
 	for (size_t i = 1; i <= len; i++) {
+		int err = 0;
+
 		if (i < len && path[i] != '/')
 			continue;
 		memcpy(part, path, i);
 		part[i] = '\0';
-		if (mkdir(part, mode) && errno != EEXIST)
-			return -errno;
+		if (!mkdir(part, mode))
+			err = synced ? sync_parent(part) : 0;
+		else if (errno != EEXIST)
+			err = -errno;
+		else if (synced && i == len) /* whoever made it may have been cut off */
+			err = sync_parent(part);
+		if (err)
+			return err;
 	}
 	if (stat(path, &st))
 		return -errno;
 	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int io_mkdirs(const char *path, mode_t mode)
+{
+	return mkdirs(path, mode, false);
+}
+
+int io_mkdirs_synced(const char *path, mode_t mode)
+{
+	return mkdirs(path, mode, true);
 }
 
 static void read_holder(int fd, char holder[128])

@@ -35,6 +35,8 @@ int io_replace_file(int dirfd, const char *path, const void *data, size_t n, mod
 
 /** io_mkdirs() - create @path and its missing parents, each with @mode. Return: 0 or -errno. */
 int io_mkdirs(const char *path, mode_t mode);
+/** io_mkdirs_synced() - the same, and the names survive a power loss. */
+int io_mkdirs_synced(const char *path, mode_t mode);
 
 /**
  * io_lock() - take an exclusive flock on @path (created 0600) and write @owner into it.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // handle.c - which function answers which route, and the routes that are only a line.
+#include "hub/checks.h"
 #include "hub/commit.h"
 #include "hub/contents.h"
 #include "hub/join.h"
@@ -41,6 +42,8 @@ void routes_handle(struct http_request *r)
 		[ROUTE_LOG] = versions_log,
 		[ROUTE_WORKSPACE] = versions_workspace,
 		[ROUTE_BLOB] = contents_blob,
+		[ROUTE_FSCK] = checks_begin,
+		[ROUTE_FSCK_STATUS] = checks_status,
 		[ROUTE_HEALTH] = health,
 		[ROUTE_METRICS] = metrics,
 	};

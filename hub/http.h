@@ -34,6 +34,7 @@
 struct http;
 struct http_request;
 struct hash_cache;
+struct checks;
 
 /** struct service - what the routes work on. Constant while HTTP runs. */
 struct service {
@@ -41,6 +42,7 @@ struct service {
 	struct packs *packs;
 	struct committer *committer;
 	struct hash_cache *hashes;
+	struct checks *checks;
 	struct auth auth;
 	struct stats stats;
 };

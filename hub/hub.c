@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "hub/checks.h"
 #include "hub/http.h"
 #include "hub/listen.h"
 #include "hub/versions.h"
@@ -22,7 +23,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HUB_FORMAT "spate-hub 1\n"
 #define WHY_BYTES 256
 
 struct hub {
@@ -104,7 +104,7 @@ static int lock_dir(struct hub *h, const char *dir, char *why)
 
 static int open_dir(struct hub *h, const char *dir, char *why)
 {
-	int err = io_mkdirs(dir, 0700);
+	int err = disk_plain.mkdirs(dir, 0700);
 
 	if (!err) {
 		h->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -137,16 +137,17 @@ static int open_storage(struct hub *h, const char *dir, char *why)
 		packs = NULL;
 		return -ENOMEM;
 	}
-	err = objects_dir_open(packs, &h->objects);
+	err = objects_dir_open(packs, &disk_plain, &h->objects);
 	if (!err)
 		err = packs_open(h->objects, PACK_ROLL_BYTES, &svc->packs);
 	if (!err)
-		err = meta_sqlite_open(dir, read_list, h, &svc->meta);
+		err = meta_sqlite_open(dir, &disk_plain, read_list, h, &svc->meta);
 	if (!err)
 		err = committer_start(svc->meta, svc->packs, &svc->committer);
 	if (!err) {
 		svc->hashes = hash_cache_new();
-		err = svc->hashes ? 0 : -ENOMEM;
+		svc->checks = checks_new(dir, h->objects);
+		err = svc->hashes && svc->checks ? 0 : -ENOMEM;
 	}
 	if (err)
 		snprintf(why, WHY_BYTES, "%s: the stored data cannot be opened: %s", dir,
@@ -157,6 +158,7 @@ static int open_storage(struct hub *h, const char *dir, char *why)
 static void close_all(struct hub *h)
 {
 	http_stop(h->http);
+	checks_stop(h->svc.checks);
 	committer_stop(h->svc.committer);
 	hash_cache_free(h->svc.hashes);
 	if (h->svc.meta)

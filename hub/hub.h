@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define HUB_FORMAT "spate-hub 1\n" /* what the file "format" of a data directory says */
+
 struct hub;
 
 struct hub_options {

@@ -161,12 +161,13 @@ struct meta {
 
 /**
  * meta_sqlite_open() - open or create "hub.db" in @dir.
+ * @disk: makes its name durable
  * @read_list: reads a content (a chunk list named by a commit) so that commit() can check that
  *             its chunks exist; committer thread
  *
  * Return: 0, -SP_EFORMAT for a database of another format, -errno.
  */
-int meta_sqlite_open(const char *dir,
+int meta_sqlite_open(const char *dir, const struct disk *disk,
 		     int (*read_list)(void *ctx, const struct meta_blob *blob, void *out),
 		     void *ctx, struct meta **ret);
 

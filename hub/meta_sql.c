@@ -7,11 +7,14 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "proto/url.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Pages of the log that a checkpoint moves at once: few enough not to be felt in a commit. */
 #define CHECKPOINT_PAGES "1000"
@@ -167,6 +170,80 @@ int sql_open(struct sql_conn *c, const char *path, bool write)
 		return 0;
 out_close:
 	sql_close(c);
+	return err;
+}
+
+/*
+ * The URI that opens @path as it is. A database that nobody has open is read without its shared
+ * memory file (which SQLite would make), and without its log where that is not there or empty (or
+ * SQLite would make that one).
+ */
+static int check_uri(const char *path, bool live, struct buf *out)
+{
+	struct stat st;
+	char log[PATH_MAX];
+	int err = buf_printf(out, "file:");
+
+	snprintf(log, sizeof(log), "%s-wal", path);
+	if (!err)
+		err = percent_encode(out, path, strlen(path));
+	if (!err && live)
+		err = buf_printf(out, "?mode=ro");
+	else if (!err && !stat(log, &st) && st.st_size)
+		err = buf_printf(out, "?mode=ro&vfs=unix-none");
+	else if (!err)
+		err = buf_printf(out, "?mode=ro&immutable=1");
+	return err;
+}
+
+static int check_identity(struct sql_conn *c)
+{
+	int64_t app = 0, format = 0;
+	int err = number(c, "PRAGMA application_id", &app);
+
+	if (!err)
+		err = number(c, "PRAGMA user_version", &format);
+	if (err)
+		return err == -SP_EFORMAT ? -SP_EINTEGRITY : err;
+	if (!app && !format)
+		return -ENODATA;
+	if (app != SQL_APPLICATION_ID || format < SQL_FORMAT_OLDEST)
+		return -SP_EINTEGRITY;
+	return format > SQL_FORMAT ? -SP_EFORMAT : 0;
+}
+
+int sql_open_check(struct sql_conn *c, const char *path, bool live)
+{
+	int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, rc, err;
+	struct buf uri;
+
+	*c = (struct sql_conn){ 0 };
+	buf_init(&uri, 4 * PATH_MAX);
+	err = check_uri(path, live, &uri);
+	if (err)
+		goto out_close;
+	rc = sqlite3_open_v2(buf_str(&uri), &c->db, flags, NULL);
+	err = rc == SQLITE_OK ? 0 : sql_error(c, rc);
+	if (err)
+		goto out_close;
+	sqlite3_extended_result_codes(c->db, 1);
+	sqlite3_busy_timeout(c->db, BUSY_MS);
+	sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	err = exec(c, live ? "PRAGMA cache_size=-8192" :
+			     "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-8192");
+	if (!err)
+		err = check_identity(c);
+	else if (err == -SP_EFORMAT)
+		err = -SP_EINTEGRITY;
+	/* As much as there is to check may have to be sorted: on disk, what does not fit the cache. */
+	if (!err)
+		err = exec(c, "PRAGMA temp_store=FILE; PRAGMA temp.cache_size=-8192");
+	if (!err)
+		err = exec(c, SQL_CHECK_TABLES);
+out_close:
+	buf_free(&uri);
+	if (err)
+		sql_close(c);
 	return err;
 }
 

@@ -2,7 +2,7 @@
 /*
  * meta_sql.h - the SQL of the metadata: schema, statements, connections, rows.
  *
- * Shared by the files of the SQLite backend (meta_*.c) only.
+ * Shared by the files of the SQLite backend (meta_*.c) and of its check (fsck*.c) only.
  *
  *   tenant ─┬─▶ blob (tenant, hash)           where an indexed content is
  *           └─▶ workspace ─┬─▶ version (ws, v)
@@ -35,7 +35,57 @@
 	" stored, target, child"
 #define SQL_LIVE "kind<>4"
 
+/* Those of a check: they name temporary tables that only its own connection has. */
 /* clang-format off */
+#define SQL_CHECK_TABLES                                                                    \
+	"CREATE TEMP TABLE dirs(child INTEGER, vfrom INTEGER, vto INTEGER, dir INTEGER,"    \
+	" name BLOB, PRIMARY KEY(child, vfrom)) WITHOUT ROWID;"                             \
+	"CREATE TEMP TABLE frames(pack INTEGER, at INTEGER, hash BLOB, len INTEGER,"        \
+	" PRIMARY KEY(pack, at, hash, len)) WITHOUT ROWID;"                                 \
+	"CREATE TEMP TABLE lists(pack INTEGER, at INTEGER, hash BLOB, len INTEGER,"         \
+	" size INTEGER, tenant INTEGER, PRIMARY KEY(pack, at, hash, len, size))"            \
+	" WITHOUT ROWID;"                                                                   \
+	"CREATE TEMP TABLE bad(pack INTEGER, at INTEGER, hash BLOB, len INTEGER,"           \
+	" why TEXT, where_pack INTEGER, where_at INTEGER, named INTEGER,"                   \
+	" PRIMARY KEY(pack, at, hash, len)) WITHOUT ROWID;"
+
+#define SQL_CHECK_STATEMENTS(X)                                                             \
+	X(CHECK_DATABASE, "PRAGMA integrity_check(100)")                                    \
+	X(CHECK_BEGIN, "BEGIN")                                                             \
+	X(CHECK_WORKSPACES, "SELECT w.id, w.name, w.head, w.next_dir, length(w.uid), t.id"  \
+			    " FROM workspace w LEFT JOIN tenant t ON t.id=w.tenant"         \
+			    " ORDER BY w.id")                                               \
+	X(CHECK_WRITERS, "SELECT id, length(uid), length(digest), version,"                 \
+			 " length(outcomes) FROM writer WHERE ws=?1")                       \
+	X(CHECK_VERSIONS, "SELECT v.v, w.id FROM version v LEFT JOIN writer w"              \
+			  " ON w.id=v.writer AND w.ws=v.ws"                                 \
+			  " WHERE v.ws=?1 AND v.v>?2 ORDER BY v.v LIMIT ?3")                \
+	X(CHECK_ROWS, "SELECT " SQL_ROW ", dir, name FROM entry WHERE ws=?1"                \
+		      " AND (dir, name, vfrom)>(?2, ?3, ?4)"                                \
+		      " ORDER BY dir, name, vfrom LIMIT ?5")                                \
+	X(CHECK_DIR_ADD, "INSERT OR IGNORE INTO temp.dirs VALUES(?1, ?2, ?3, ?4, ?5)")      \
+	X(CHECK_DIR_CLEAR, "DELETE FROM temp.dirs")                                         \
+	X(CHECK_DIR, "SELECT vfrom, vto FROM temp.dirs WHERE child=?1 ORDER BY vfrom")      \
+	X(CHECK_UP, "SELECT dir, name FROM temp.dirs WHERE child=?1 AND vfrom<=?2"          \
+		    " ORDER BY vfrom DESC LIMIT 1")                                         \
+	X(CHECK_FRAME_ADD, "INSERT OR IGNORE INTO temp.frames VALUES(?1, ?2, ?3, ?4)")      \
+	X(CHECK_FRAMES_INDEXED, "INSERT OR IGNORE INTO temp.frames"                         \
+				" SELECT pack, at, hash, len FROM blob")                    \
+	X(CHECK_FRAMES_SUM, "SELECT total(len) FROM temp.frames")                           \
+	X(CHECK_FRAMES, "SELECT pack, at, hash, len FROM temp.frames"                       \
+			" ORDER BY pack, at, hash, len")                                    \
+	X(CHECK_LIST_ADD, "INSERT OR IGNORE INTO temp.lists VALUES(?1, ?2, ?3, ?4, ?5, ?6)") \
+	X(CHECK_LIST_NEXT, "SELECT pack, at, hash, len, size, tenant FROM temp.lists"       \
+			   " WHERE (pack, at, hash, len, size)>(?1, ?2, ?3, ?4, ?5)"        \
+			   " ORDER BY pack, at, hash, len, size LIMIT 1")                   \
+	X(CHECK_BAD_ADD, "INSERT OR IGNORE INTO temp.bad VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")\
+	X(CHECK_BAD, "SELECT why, where_pack, where_at FROM temp.bad"                       \
+		     " WHERE pack=?1 AND at=?2 AND hash=?3 AND len=?4")                     \
+	X(CHECK_BAD_NAMED, "UPDATE temp.bad SET named=1"                                    \
+			   " WHERE pack=?1 AND at=?2 AND hash=?3 AND len=?4")               \
+	X(CHECK_BAD_REST, "SELECT pack, at, hash, len, why FROM temp.bad"                       \
+			  " WHERE NOT named ORDER BY pack, at")
+
 #define SQL_STATEMENTS(X)                                                                   \
 	X(BEGIN, "BEGIN IMMEDIATE")                                                         \
 	X(COMMIT, "COMMIT")                                                                 \
@@ -82,7 +132,8 @@
 	X(BLOB_ADD, "INSERT OR IGNORE INTO blob VALUES(?1, ?2, ?3, ?4, ?5)")                \
 	X(TAIL_ADD, "INSERT INTO tail(pack, at, area) VALUES(?1, ?2, ?3)")                  \
 	X(TAIL_CLEAR, "DELETE FROM tail")                                                   \
-	X(TAIL_EACH, "SELECT pack, at, area FROM tail ORDER BY id")
+	X(TAIL_EACH, "SELECT pack, at, area FROM tail ORDER BY id")                         \
+	SQL_CHECK_STATEMENTS(X)
 
 enum sql_id {
 #define SQL_ENUM(name, text) SQL_##name,
@@ -114,6 +165,14 @@ struct meta_sqlite {
 /** sql_open() - open @path for writing (creating it with our schema when new) or reading.
  * Return: 0, -SP_EFORMAT for anything that is not ours, -errno. */
 int sql_open(struct sql_conn *c, const char *path, bool write);
+/**
+ * sql_open_check() - open @path for a check: nothing is written, temporary tables are.
+ * @live: a hub has it open, and shares its log; else nobody has, and not even a file is made
+ *
+ * Return: 0, -ENODATA for one that was never filled, -SP_EFORMAT for a newer format, -SP_EINTEGRITY
+ * for what is no database of ours, -errno.
+ */
+int sql_open_check(struct sql_conn *c, const char *path, bool live);
 void sql_close(struct sql_conn *c);
 
 /**

@@ -378,16 +378,14 @@ static int create_private(const char *path)
 }
 
 /* The names of the database and of its log have to survive a power loss as well. */
-static int sync_dir(const char *dir)
+static int sync_dir(const char *dir, const struct disk *disk)
 {
 	__cleanup_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 || fsync(fd))
-		return -errno;
-	return 0;
+	return fd < 0 ? -errno : disk->sync_dir(fd);
 }
 
-int meta_sqlite_open(const char *dir,
+int meta_sqlite_open(const char *dir, const struct disk *disk,
 		     int (*read_list)(void *ctx, const struct meta_blob *blob, void *out),
 		     void *ctx, struct meta **ret)
 {
@@ -410,7 +408,7 @@ int meta_sqlite_open(const char *dir,
 	if (!err)
 		err = sql_open(&m->writer, m->path, true);
 	if (!err)
-		err = sync_dir(dir);
+		err = sync_dir(dir, disk);
 	if (err)
 		goto out_close;
 	*ret = &m->base;

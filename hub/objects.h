@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * objects.h - where packs live: a few calls, so that a directory can become an object store,
- * and so that every write and sync of the hub passes one table (and can be recorded).
+ * objects.h - where packs live: a few calls, so that a directory can become an object store.
  */
 #ifndef SPATE_HUB_OBJECTS_H
 #define SPATE_HUB_OBJECTS_H
+
+#include "hub/disk.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -38,7 +39,10 @@ struct objects {
 	const struct objects_ops *ops;
 };
 
-/** objects_dir_open() - objects as files "00000001.pack" in @path (created 0700). */
-int objects_dir_open(const char *path, struct objects **ret);
+/**
+ * objects_dir_open() - objects as files "00000001.pack" in @path (created 0700).
+ * @disk: how they are written; NULL: for reading alone, nothing is made, writing verbs are -EROFS
+ */
+int objects_dir_open(const char *path, const struct disk *disk, struct objects **ret);
 
 #endif

@@ -36,6 +36,7 @@ struct slot {
 
 struct objects_dir {
 	struct objects base;
+	const struct disk *disk; /* NULL: for reading alone */
 	int dirfd;
 	pthread_mutex_t mu; /* slots, clock */
 	struct slot slots[SLOTS];
@@ -143,11 +144,16 @@ static int get(struct objects_dir *d, uint64_t id, struct borrowed *ret)
 	if (s)
 		return 0;
 	name_of(id, name);
-	fd = openat(d->dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(d->dirfd, name, (d->disk ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;
 	*ret = keep(d, id, fd);
 	return 0;
+}
+
+static int get_to_write(struct objects_dir *d, uint64_t id, struct borrowed *ret)
+{
+	return d->disk ? get(d, id, ret) : -EROFS;
 }
 
 static void put(struct objects_dir *d, struct borrowed b)
@@ -165,17 +171,18 @@ static int dir_create(struct objects *o, uint64_t id)
 {
 	struct objects_dir *d = dir_of(o);
 	char name[NAME_BYTES];
-	int fd;
+	int fd, err;
 
+	if (!d->disk)
+		return -EROFS;
 	name_of(id, name);
-	fd = openat(d->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = d->disk->create(d->dirfd, name);
 	if (fd < 0)
-		return -errno;
-	if (fsync(d->dirfd)) {
-		int err = -errno;
-
+		return fd;
+	err = d->disk->sync_dir(d->dirfd);
+	if (err) {
 		close(fd);
-		unlinkat(d->dirfd, name, 0);
+		d->disk->unlink(d->dirfd, name);
 		return err;
 	}
 	put(d, keep(d, id, fd));
@@ -186,11 +193,11 @@ static int dir_write(struct objects *o, uint64_t id, uint64_t at, const void *da
 {
 	struct objects_dir *d = dir_of(o);
 	struct borrowed b;
-	int err = get(d, id, &b);
+	int err = get_to_write(d, id, &b);
 
 	if (err)
 		return err;
-	err = io_pwrite_full(b.fd, data, n, (off_t)at);
+	err = d->disk->write(b.fd, data, n, (off_t)at);
 	put(d, b);
 	return err;
 }
@@ -200,9 +207,9 @@ static void dir_writeback(struct objects *o, uint64_t id, uint64_t at, size_t n)
 	struct objects_dir *d = dir_of(o);
 	struct borrowed b;
 
-	if (get(d, id, &b))
+	if (get_to_write(d, id, &b))
 		return;
-	sync_file_range(b.fd, (off_t)at, (off_t)n, SYNC_FILE_RANGE_WRITE);
+	d->disk->writeback(b.fd, (off_t)at, n);
 	put(d, b);
 }
 
@@ -210,12 +217,11 @@ static int dir_sync(struct objects *o, uint64_t id)
 {
 	struct objects_dir *d = dir_of(o);
 	struct borrowed b;
-	int err = get(d, id, &b);
+	int err = get_to_write(d, id, &b);
 
 	if (err)
 		return err;
-	if (fdatasync(b.fd))
-		err = -errno;
+	err = d->disk->sync(b.fd);
 	put(d, b);
 	return err;
 }
@@ -255,12 +261,11 @@ static int dir_truncate(struct objects *o, uint64_t id, uint64_t bytes)
 {
 	struct objects_dir *d = dir_of(o);
 	struct borrowed b;
-	int err = get(d, id, &b);
+	int err = get_to_write(d, id, &b);
 
 	if (err)
 		return err;
-	if (ftruncate(b.fd, (off_t)bytes))
-		err = -errno;
+	err = d->disk->truncate(b.fd, (off_t)bytes);
 	put(d, b);
 	return err;
 }
@@ -270,10 +275,13 @@ static int dir_remove(struct objects *o, uint64_t id)
 	struct objects_dir *d = dir_of(o);
 	char name[NAME_BYTES];
 	struct slot *s;
+	int err = -EROFS;
 
 	name_of(id, name);
-	if (unlinkat(d->dirfd, name, 0))
-		return -errno;
+	if (d->disk)
+		err = d->disk->unlink(d->dirfd, name);
+	if (err)
+		return err;
 	pthread_mutex_lock(&d->mu);
 	s = slot_find(d, id);
 	if (s && !s->refs) {
@@ -344,12 +352,12 @@ static const struct objects_ops dir_ops = {
 	.close = dir_close,
 };
 
-int objects_dir_open(const char *path, struct objects **ret)
+int objects_dir_open(const char *path, const struct disk *disk, struct objects **ret)
 {
 	struct objects_dir *d;
 	int fd, err;
 
-	err = io_mkdirs(path, 0700);
+	err = disk ? disk->mkdirs(path, 0700) : 0;
 	if (err)
 		return err;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -361,6 +369,7 @@ int objects_dir_open(const char *path, struct objects **ret)
 		return -ENOMEM;
 	}
 	d->base.ops = &dir_ops;
+	d->disk = disk;
 	d->dirfd = fd;
 	pthread_mutex_init(&d->mu, NULL);
 	for (size_t i = 0; i < SLOTS; i++)

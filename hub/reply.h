@@ -33,6 +33,7 @@
 	X(METHOD_NOT_ALLOWED,      405)                                                     \
 	X(CONCURRENT_MODIFICATION, 409)                                                     \
 	X(REJECTED,                409)                                                     \
+	X(CHECK_RUNNING,           409)                                                     \
 	X(LIMIT,                   413)                                                     \
 	X(BAD_RANGE,               416)                                                     \
 	X(MANIFEST_INVALID,        422)                                                     \

@@ -24,6 +24,8 @@ static const struct route_rule top_rules[] = {
 	{ "/healthz", ROUTE_HEALTH, false, true, 0 },
 	{ "/readyz", ROUTE_HEALTH, false, true, 0 },
 	{ "/metrics", ROUTE_METRICS, false, false, 0 },
+	{ "/v1/fsck", ROUTE_FSCK, true, false, 0 },
+	{ "/v1/fsck/status", ROUTE_FSCK_STATUS, false, false, 0 },
 	{ "/v1/blobs", ROUTE_BLOBS, true, false, BULK_BYTES_MAX },
 	{ "/v1/blobs/query", ROUTE_BLOBS_QUERY, true, false, RECORDS_BODY_MAX },
 	{ "/v1/blobs/join", ROUTE_BLOBS_JOIN, true, false, RECORDS_BODY_MAX },

@@ -29,6 +29,8 @@
 	X(LOG,           "log")                                                             \
 	X(WORKSPACE,     "workspace")                                                       \
 	X(BLOB,          "blob")                                                            \
+	X(FSCK,          "fsck")                                                            \
+	X(FSCK_STATUS,   "fsck_status")                                                     \
 	X(HEALTH,        "health")                                                          \
 	X(METRICS,       "metrics")                                                         \
 	X(OTHER,         "other")

@@ -211,13 +211,21 @@ static int check_file(struct writer *w, struct item *it)
 
 /* --- the thread ---------------------------------------------------------------------------- */
 
+/* What a version of the hub names and the hub does not have is damage there. */
+static int fetch_result(const struct request *rq)
+{
+	int err = request_result(rq);
+
+	return err == -EPROTO && !strcmp(rq->error_code, "NOT_FOUND") ? -SP_EINTEGRITY : err;
+}
+
 static void work(struct writer *w, struct job *j)
 {
 	if (j->kind == JOB_CHECK) {
 		for (uint32_t i = 0; i < j->n && !stopped(w->p); i++)
 			j->items[i]->err = check_file(w, j->items[i]);
 	} else {
-		j->err = request_result(&j->fetch.rq);
+		j->err = fetch_result(&j->fetch.rq);
 		if (j->err)
 			snprintf(j->why, sizeof(j->why), "%s", j->fetch.rq.error);
 		else if (j->kind == JOB_FILES)

@@ -215,7 +215,8 @@ def differences(a, b):
 
 
 def check_log(w):
-    """The version log: consecutive, and no (writer, sequence) twice."""
+    """The version log: consecutive, in the order of time; and all that the hub keeps is sound."""
+    w.run("fsck", w.url)
     versions = json.loads(w.run("log", w.url, "--json").stdout)["versions"]
     numbers = [v["version"] for v in versions]
     check(numbers == sorted(set(numbers), reverse=True) and numbers[0] - numbers[-1] == len(numbers) - 1,

@@ -40,6 +40,8 @@ struct store {
 	struct meta *meta;
 	struct committer *committer;
 	struct digester *digester;
+	const struct disk *disk; /* NULL: the plain one */
+	uint64_t roll_bytes;     /* of a pack; 0: PACK_ROLL_BYTES */
 };
 
 static inline int store_read_list(void *ctx, const struct meta_blob *blob, void *out)
@@ -52,6 +54,7 @@ static inline int store_read_list(void *ctx, const struct meta_blob *blob, void 
 /** store_open() - open what is in @s->dir (made when empty), with a committer or without. */
 static inline int store_open(struct store *s, bool with_committer)
 {
+	const struct disk *disk = s->disk ? s->disk : &disk_plain;
 	char path[96];
 	int err;
 
@@ -61,11 +64,12 @@ static inline int store_open(struct store *s, bool with_committer)
 	}
 	s->digester = digester_new();
 	snprintf(path, sizeof(path), "%s/packs", s->dir);
-	err = objects_dir_open(path, &s->objects);
+	err = objects_dir_open(path, disk, &s->objects);
 	if (!err)
-		err = packs_open(s->objects, PACK_ROLL_BYTES, &s->packs);
+		err = packs_open(s->objects, s->roll_bytes ? s->roll_bytes : PACK_ROLL_BYTES,
+				 &s->packs);
 	if (!err)
-		err = meta_sqlite_open(s->dir, store_read_list, s, &s->meta);
+		err = meta_sqlite_open(s->dir, disk, store_read_list, s, &s->meta);
 	if (!err && with_committer)
 		err = committer_start(s->meta, s->packs, &s->committer);
 	return err;

@@ -160,6 +160,9 @@ Test(io, mkdirs_makes_all_parents_and_accepts_what_exists, IN_ROOT)
 	cr_expect_eq(st.st_mode & 07777, 0700);
 	cr_expect_eq(io_mkdirs("/", 0700), 0);
 	cr_expect_eq(io_mkdirs("", 0700), -ENOENT);
+	cr_expect_eq(io_mkdirs_synced(path, 0700), 0);
+	cr_expect_eq(io_mkdirs_synced("/", 0700), 0);
+	cr_expect_eq(io_mkdirs_synced(".", 0700), 0);
 	cr_assert_eq(io_replace_file(dir, "f", "", 0, 0600), 0);
 	snprintf(path, sizeof(path), "%s/f", root);
 	cr_expect_eq(io_mkdirs(path, 0700), -ENOTDIR);

@@ -21,7 +21,7 @@ static struct packs *packs;
 
 static void open_all(uint64_t roll)
 {
-	cr_assert_eq(objects_dir_open(dir, &objects), 0);
+	cr_assert_eq(objects_dir_open(dir, &disk_plain, &objects), 0);
 	cr_assert_eq(packs_open(objects, roll, &packs), 0);
 }
 
