@@ -146,6 +146,15 @@ static bool ack_taken(struct sync *s, const struct dir *d)
 	       (row.type != ENTRY_DIR || row.child != d->id);
 }
 
+/* Whether the remote has @d elsewhere than where it was sent to: one that it is in was not moved. */
+static bool ack_elsewhere(const struct flight *f, const struct sent *sent, const struct dir *d)
+{
+	struct spot at;
+
+	return !moves_base(f->sync, d->id, &at) &&
+	       strcmp(at.path, f->dirs[sent->item->dir].path) != 0;
+}
+
 /*
  * The parent is not at the remote: the row stays, for its id, but differs: it is put again. On top of what is
  * there instead, whose row says which revision that is.
@@ -161,7 +170,8 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 	int err;
 
 	if (!d || !d->parent || !d->id ||
-	    !ack_at_home(s, d->id, d->parent->id, d->name, d->name_len))
+	    !ack_at_home(s, d->id, d->parent->id, d->name, d->name_len) ||
+	    ack_elsewhere(f, sent, d))
 		return 0;
 	row.child = d->id;
 	err = ack_forget_below(s, d->id);
@@ -324,14 +334,27 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 	flight_item_done(f, item);
 }
 
-/* What is listed where it was may be about what stands there now: look. */
+/* Whether @d still is where this move has put it. */
+static bool ack_arrived(const struct dir *d, const struct dir *to, const struct sent *sent)
+{
+	return d && d->parent == to && d->name_len == sent->to_name_len &&
+	       !memcmp(d->name, sent->to_name, sent->to_name_len);
+}
+
+/*
+ * What is listed where it was may be about what stands there now: look. And a directory that was gone again
+ * before the index knew its new place was looked for at the old one only.
+ */
 static void ack_moved(struct sync *s, const struct sent *sent)
 {
 	const struct dir *from = tree_by_id(s->tree, sent->dir_id);
+	const struct dir *to = tree_by_id(s->tree, sent->to_id);
 
 	s->n.moves_sent++;
 	if (from && skips_has(s->skips, from->serial, sent->name, sent->name_len))
 		intake_dirty(s, from->serial, sent->name, sent->name_len, s->barrier.first);
+	if (to && !ack_arrived(tree_by_id(s->tree, sent->row.child), to, sent))
+		intake_dirty(s, to->serial, sent->to_name, sent->to_name_len, s->barrier.first);
 }
 
 static void ack_give_up(struct flight *f, const struct sent *sent, const char *reason)
@@ -405,6 +428,18 @@ static void ack_not_moved(struct sync *s, const struct sent *sent)
 	struct dir *d = tree_by_id(s->tree, sent->row.child);
 
 	s->n.conflicts += sent->outcome->code == OUTCOME_CONFLICT;
+	if (d)
+		moves_forget(s, d);
+}
+
+/* The directory may be at the remote where it was, or where it was to go. */
+static void ack_doubt_move(struct sync *s, const struct sent *sent)
+{
+	const struct dir *to = tree_by_id(s->tree, sent->to_id);
+	struct dir *d = tree_by_id(s->tree, sent->row.child);
+
+	if (to)
+		intake_dirty(s, to->serial, sent->to_name, sent->to_name_len, s->barrier.first);
 	if (d)
 		moves_forget(s, d);
 }
@@ -509,6 +544,29 @@ static int ack_missing(struct flight *f)
 	return err ? err : index_commit(s->index);
 }
 
+/*
+ * Whether the moves of this commit were made nobody knows, and they cannot be sent again as puts can: both
+ * places are compared with what is there, as after a restart.
+ */
+static int ack_settle_moves(struct flight *f)
+{
+	struct sync *s = f->sync;
+	int err = index_begin(s->index);
+
+	if (!err)
+		err = index_moves_settle(s->index);
+	if (!err)
+		err = index_commit(s->index);
+	else
+		index_abort(s->index);
+	s->hold_oldest = true;
+	for (size_t i = 0; i < f->n_sent && !err; i++)
+		if (f->sent[i].move)
+			ack_doubt_move(s, &f->sent[i]);
+	s->hold_oldest = false;
+	return err;
+}
+
 /* Return: whether a smaller batch can still be tried. */
 static bool ack_shrink(struct sync *s, const struct flight *f, bool bytes)
 {
@@ -569,6 +627,8 @@ static void ack_later(struct flight *f)
 
 static void ack_failure(struct flight *f)
 {
+	if (f->unsure && ack_settle_moves(f))
+		ack_no_index(f);
 	switch (-f->push.err) {
 	case SP_EMISSING:
 		if (ack_missing(f))
@@ -580,7 +640,7 @@ static void ack_failure(struct flight *f)
 		ack_bad_request(f);
 		break;
 	case SP_EINTEGRITY: /* that the answer cannot be read says nothing about the request */
-		if (f->request.error_code[0])
+		if (f->named)
 			ack_bad_request(f);
 		else
 			ack_later(f);

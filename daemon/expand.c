@@ -496,6 +496,11 @@ static void expand_planned(struct flight *f, struct read_item *item, struct plan
 	case PLAN_PUT:
 	case PLAN_REPLACE:
 	case PLAN_DELETE:
+		/* Should its move be refused, it must not be made a second time by this. */
+		if (item->moved) {
+			flight_back(f, item, 0);
+			break;
+		}
 		/* A push without state overwrites nothing that it was not told to. */
 		if (s->conf.once && !s->conf.overwrite && item->has_known &&
 		    item->known.flags & INDEX_FOREIGN && item->result == READ_FILE)

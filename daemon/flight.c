@@ -385,6 +385,7 @@ void flight_send(struct flight *f)
 	int err = bulk_finish(&f->bulk, frames);
 
 	f->push = (struct push){ .bulk = &f->bulk, .frames = f->body.area, .frames_len = frames };
+	f->unsure = f->named = false;
 	f->state = FLIGHT_SENDING;
 	f->sent_ns = clock_ns();
 	f->sent_version = f->sync->version;
@@ -406,6 +407,8 @@ void flight_progress(struct sync *s)
 		atomic_store(&f->reply_done, false);
 		(void)FAULT(reply_received);
 		s->remote->ops->reply(s->remote, &f->push, &f->request);
+		f->named = f->request.error_code[0];
+		f->unsure |= f->request.tries > 1 || (f->push.err == -SP_EINTEGRITY && !f->named);
 		flight_next(f);
 	}
 	f = flight_in(s, FLIGHT_READING);

@@ -101,6 +101,8 @@ struct flight {
 	int index_err; /* the first error of writing the index */
 	struct push push;
 	struct request request;
+	bool unsure; /* a try had no answer, or one that cannot be read: it may have been applied */
+	bool named;  /* the answer names what is wrong with it */
 	uint64_t sent_ns;
 	uint64_t sent_version; /* known when it was sent: what is applied then is newer */
 	_Atomic bool read_done, reply_done;

@@ -175,6 +175,9 @@ int index_next_name(struct index *ix, uint64_t dev, uint64_t ino, struct index_n
 int index_moving(struct index *ix, uint64_t id, uint64_t parent, const char *name, size_t len);
 /** index_moved() - the answer is known, either way. In the open transaction. Return: as above. */
 int index_moved(struct index *ix, uint64_t id);
+/** index_moves_settle() - nobody knows, and will ever know, whether the moves that are noted were made: what
+ * is there is kept, and copied to where it may be instead, all in doubt. Return: 0 or -errno. */
+int index_moves_settle(struct index *ix);
 
 /** index_begin/put/del/commit() - writing; one transaction at a time, and reads see it. index_put()
  * takes the list bytes of a CONTENT_LIST file, else NULL, which drops an older list. Deleting

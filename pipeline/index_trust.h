@@ -116,8 +116,6 @@ int index_place_put(struct index *ix, uint64_t parent, const char *name, size_t 
 /** index_place_del() - the directory row @row left this place. Return: an LMDB code. */
 int index_place_del(struct index *ix, uint64_t parent, const char *name, size_t len,
 		    const struct index_row *row);
-/** index_moves_settle() - at start: moves whose answer was never seen. Return: 0 or -errno. */
-int index_moves_settle(struct index *ix);
 
 /* index_names.c: kept beside the rows of everything else. */
 
