@@ -157,6 +157,11 @@ void ring_publish(struct ring *r, size_t n)
 		signal_fd(r->consumer_fd);
 }
 
+void ring_wake(struct ring *r)
+{
+	signal_fd(r->consumer_fd);
+}
+
 bool ring_producer_sleep(struct ring *r, size_t need_bytes)
 {
 	uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);

@@ -59,6 +59,10 @@ size_t ring_room(struct ring *r, void **ret_at);
  * consumer. Producer thread only. */
 void ring_publish(struct ring *r, size_t n);
 
+/** ring_wake() - end the consumer's sleep, or its next one, for news that are not in the ring. Producer
+ * thread only. */
+void ring_wake(struct ring *r);
+
 /**
  * ring_producer_sleep() - announce that the producer waits until @need_bytes are free.
  *

@@ -87,13 +87,20 @@ static long long number(const json_t *v, const char *name)
 	return (long long)json_integer_value(json_object_get(v, name));
 }
 
+/* A foreign server's words go to a terminal only if they are what they should be. */
+static const char *writer_of(const json_t *v)
+{
+	const char *text = json_string_value(json_object_get(v, "writer"));
+
+	return text && strspn(text, "0123456789abcdef") == strlen(text) ? text : "?";
+}
+
 static void print_text(const json_t *all)
 {
 	const json_t *v;
 	size_t i;
 
 	json_array_foreach(json_object_get(all, "versions"), i, v) {
-		const char *writer = json_string_value(json_object_get(v, "writer"));
 		time_t at = (time_t)(number(v, "time_ns") / 1000000000);
 		char when[32] = "?";
 		struct tm tm;
@@ -102,7 +109,7 @@ static void print_text(const json_t *all)
 			strftime(when, sizeof(when), "%F %T", &tm);
 		printf("%6lld  %s  %lld put, %lld moved, %lld deleted, %lld bytes  by %.8s\n",
 		       number(v, "version"), when, number(v, "puts"), number(v, "moves"),
-		       number(v, "deletes"), number(v, "bytes"), writer ? writer : "?");
+		       number(v, "deletes"), number(v, "bytes"), writer_of(v));
 	}
 }
 

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -160,9 +161,49 @@ static bool op_differs(void *ctx, struct dir *dir, const struct scan_entry *e)
 	}
 	if (plan_racy(&row, intake_settled(s, dir)))
 		return true;
+	/* What was read of it may be sent later, and is not what is here now. */
+	if (coalesce_find(s->dirty, dir->serial, e->name, e->name_len, true))
+		return true;
 	if (row.type != ENTRY_DIR)
 		s->totals.existing++;
 	return false;
+}
+
+static bool page_covers(const struct scan_page *page, const char *name, size_t len)
+{
+	const struct scan_entry *end = page->n ? &page->entries[page->n - 1] : NULL;
+
+	if (page->after_len && path_name_cmp(name, len, page->after, page->after_len) <= 0)
+		return false;
+	return page->last || (end && path_name_cmp(name, len, end->name, end->name_len) <= 0);
+}
+
+static int page_cmp(const void *key, const void *entry)
+{
+	const struct read_item *item = key;
+	const struct scan_entry *e = entry;
+
+	return path_name_cmp(item->name, item->name_len, e->name, e->name_len);
+}
+
+/* What was read and is not sent yet has no row that could be missed, and will have one. */
+static void intake_absent_read(struct sync *s, const struct dir *dir, const struct scan_page *page,
+			       unsigned epoch)
+{
+	for (size_t k = 0; k < SYNC_FLIGHTS; k++) {
+		const struct flight *f = &s->flights[k];
+
+		for (uint32_t i = 0; i < f->job.n_items; i++) {
+			const struct read_item *item = &f->job.items[i];
+
+			if (item->user && !item->has_known &&
+			    f->dirs[item->dir].serial == dir->serial &&
+			    page_covers(page, item->name, item->name_len) &&
+			    !bsearch(item, page->entries, page->n, sizeof(page->entries[0]),
+				     page_cmp))
+				intake_dirty(s, dir->serial, item->name, item->name_len, epoch);
+		}
+	}
 }
 
 /* Both the index and the page are in name order: walk them side by side. */
@@ -177,6 +218,7 @@ static void op_absent(void *ctx, struct dir *dir, const char *after, size_t afte
 
 	if (!dir->parent && !after_len)
 		s->hold.root_empty = page->last && !page->n;
+	intake_absent_read(s, dir, page, epoch);
 	while ((len = index_next(s->index, dir->id, after, after_len, name, &row)) >= 0) {
 		while (i < page->n &&
 		       path_name_cmp(page->entries[i].name, page->entries[i].name_len, name,

@@ -8,7 +8,6 @@
 #include "hub/commit.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/err.h"
 #include "hub/deltas.h"
 #include "hub/reply.h"
@@ -235,7 +234,6 @@ static int parse_bulk(struct work *w)
 		return -1;
 	w->job.commit.workspace = r->route.workspace;
 	w->job.commit.tenant = AUTH_TENANT;
-	w->job.commit.time_ns = clock_wall_ns();
 	return 0;
 }
 

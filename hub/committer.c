@@ -14,6 +14,7 @@
  */
 #include "hub/committer.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -124,6 +125,8 @@ static int job_apply(struct committer *c, struct job *job)
 		job->commit.tenant = job->tenant;
 	job->commit.frames = job->frames;
 	job->commit.n_frames = job->n_frames;
+	/* Here, where versions are in a row: bodies that come together are read in any order. */
+	job->commit.time_ns = clock_wall_ns();
 	return c->meta->ops->commit(c->meta, &job->commit, &job->result);
 }
 
@@ -195,7 +198,7 @@ static int group_commit(struct committer *c, struct group *g)
 	err = ops->end(c->meta, true);
 	if (err && err != -ENOSPC && err != -ENOMEM)
 		die("COMMIT", err);
-	if (!err && g->kept && g->sync)
+	if (!err && g->sync)
 		c->tail = false;
 	return err;
 }

@@ -3,61 +3,42 @@
 #include "hub/http.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/log.h"
-#include "base/thread.h"
+#include "hub/framing.h"
 #include "hub/reply.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #define BODY_MAP_MIN (64u << 10)  /* larger bodies are mapped, so that they go back at once */
 #define LINE_SKIP_MAX (64u << 10) /* bodies up to here need not stand in line */
 #define CONNECTION_BYTES (128u << 10)
-#define REAP_EVERY_S 2
 #define STOP_GRACE_S 5
-
-enum conn_mode {
-	CONN_TIMED,   /* the client has until the deadline */
-	CONN_RESTING, /* suspended: never cut, somebody will resume it */
-	CONN_STREAMS, /* may take as long as it keeps moving; cut at the end of the hub */
-};
-
-/* struct conn - a connection as the reaper sees it. Under http.mu. */
-struct conn {
-	struct list all;
-	int fd;
-	enum conn_mode mode;
-	uint64_t since_ns; /* when what it is doing began */
-	bool cut;
-};
+#define HTTP_TARGET_MAX (16u << 10) /* a path of the greatest length, each byte as %XX, and more */
+#define LIMIT_TARGET "\"limit\":\"target\",\"max\":16384"
+/* Those that are cut stay for a moment; each thread of the library has a share of its own. */
+#define HTTP_CONNECTIONS (CONNS_MAX + 64)
 
 struct http {
 	struct service *svc;
 	struct MHD_Daemon *daemon;
-	pthread_t reaper;
+	struct conns *conns;
 	pthread_mutex_t mu;
-	pthread_cond_t changed; /* in_flight, connections, stopping; CLOCK_MONOTONIC */
-	bool stopping, reaper_ends;
+	pthread_cond_t changed; /* in_flight; CLOCK_MONOTONIC */
+	bool stopping;
 	size_t in_flight;
 	size_t held;    /* claimed bytes */
 	size_t in_line; /* bytes that bodies wait for */
 	struct list waiting;
-	struct list conns;
 };
 
 static void mark(struct http_request *r, enum conn_mode mode)
 {
-	pthread_mutex_lock(&r->http->mu);
-	if (r->conn) {
-		r->conn->mode = mode;
-		r->conn->since_ns = clock_ns();
-	}
-	pthread_mutex_unlock(&r->http->mu);
+	conns_mark(r->http->conns, r->conn, mode);
 }
 
 /* --- memory ------------------------------------------------------------------------------ */
@@ -97,10 +78,7 @@ static void admit(struct http *h, struct list *go)
 		h->held += r->wanted;
 		r->claimed += r->wanted;
 		stats_add(&h->svc->stats, STATS_BODY_BYTES, r->wanted);
-		if (r->conn) {
-			r->conn->mode = CONN_TIMED;
-			r->conn->since_ns = clock_ns();
-		}
+		mark(r, CONN_BUSY);
 		list_push(go, &r->waiting);
 	}
 }
@@ -226,81 +204,22 @@ struct digester *http_digester(void)
 	return d;
 }
 
-/* --- connections and the reaper ---------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------- */
 
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
 			  enum MHD_ConnectionNotificationCode code)
 {
+	const union MHD_ConnectionInfo *fd, *addr;
 	struct http *h = cls;
-	struct conn *c = *socket_context;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		c = calloc(1, sizeof(*c));
-		*socket_context = c;
-		if (!c)
-			return;
-		c->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		c->since_ns = clock_ns();
-		pthread_mutex_lock(&h->mu);
-		list_push(&h->conns, &c->all);
-		pthread_cond_broadcast(&h->changed);
-		pthread_mutex_unlock(&h->mu);
-		stats_add(&h->svc->stats, STATS_CONNECTIONS, 1);
-	} else if (c) {
-		pthread_mutex_lock(&h->mu);
-		list_del(&c->all);
-		pthread_mutex_unlock(&h->mu);
-		stats_sub(&h->svc->stats, STATS_CONNECTIONS, 1);
+		fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+		addr = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+		*socket_context = conns_add(h->conns, fd->connect_fd, addr->client_addr);
+	} else {
+		conns_remove(h->conns, *socket_context);
 		*socket_context = NULL;
-		free(c);
 	}
-}
-
-/* Cuts what began before @before_ns, @streams too, but nothing that rests. Under mu. */
-static void reap(struct http *h, uint64_t before_ns, bool streams)
-{
-	struct list *pos;
-
-	list_for_each(pos, &h->conns) {
-		struct conn *c = container_of(pos, struct conn, all);
-
-		if (c->cut || c->mode == CONN_RESTING || c->since_ns > before_ns ||
-		    (c->mode == CONN_STREAMS && !streams))
-			continue;
-		c->cut = true;
-		shutdown(c->fd, SHUT_RDWR);
-		stats_add(&h->svc->stats, STATS_REAPED, 1);
-	}
-}
-
-static void deadline_in(struct timespec *ts, unsigned seconds)
-{
-	clock_gettime(CLOCK_MONOTONIC, ts);
-	ts->tv_sec += seconds;
-}
-
-static void *reaper_main(void *arg)
-{
-	struct http *h = arg;
-	struct timespec ts;
-
-	pthread_mutex_lock(&h->mu);
-	while (!h->reaper_ends) {
-		uint64_t now = clock_ns();
-
-		if (list_empty(&h->conns)) {
-			pthread_cond_wait(&h->changed, &h->mu);
-			continue;
-		}
-		if (now > HTTP_DEADLINE_S * NSEC_PER_SEC)
-			reap(h, now - HTTP_DEADLINE_S * NSEC_PER_SEC, false);
-		deadline_in(&ts, REAP_EVERY_S);
-		while (!h->reaper_ends &&
-		       pthread_cond_timedwait(&h->changed, &h->mu, &ts) != ETIMEDOUT)
-			;
-	}
-	pthread_mutex_unlock(&h->mu);
-	return NULL;
 }
 
 /* --- a request --------------------------------------------------------------------------- */
@@ -321,8 +240,9 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *mhd
 	r->conn = info ? info->socket_context : NULL;
 	r->route.id = ROUTE_OTHER;
 	list_init(&r->waiting);
-	r->target = strdup(target);
-	mark(r, CONN_TIMED);
+	r->target_fits = strlen(target) <= HTTP_TARGET_MAX;
+	r->target = strdup(r->target_fits ? target : "");
+	mark(r, CONN_STRANGER);
 	return r;
 }
 
@@ -343,7 +263,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		MHD_destroy_response(r->response);
 	http_drop_body(r);
 	give_back(h, r->claimed);
-	mark(r, CONN_TIMED);
+	mark(r, CONN_IDLE);
 	pthread_mutex_lock(&h->mu);
 	if (r->counted) {
 		h->in_flight--;
@@ -354,30 +274,11 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 	free(r);
 }
 
-/* What frames the body, as the client said it: the library accepts contradictions. */
-struct framing {
-	unsigned lengths, encodings;
-	bool differ, bad;
-	const char *length;
-	uint64_t n;
-};
-
-static enum MHD_Result see_header(void *cls, enum MHD_ValueKind kind, const char *key,
+static enum MHD_Result see_header(void *cls, enum MHD_ValueKind kind, const char *name,
 				  const char *value)
 {
-	struct framing *f = cls;
-
 	(void)kind;
-	if (!value)
-		value = "";
-	if (!strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
-		f->encodings++;
-	} else if (!strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH)) {
-		f->lengths++;
-		f->differ |= f->length && strcmp(f->length, value);
-		f->length = value;
-		f->bad |= route_u64(value, strlen(value), &f->n) != 0;
-	}
+	framing_header(cls, name, value);
 	return MHD_YES;
 }
 
@@ -388,15 +289,12 @@ static const char *header(struct http_request *r, const char *name)
 
 static bool check_framing(struct http_request *r, const struct framing *f)
 {
-	if (f->encodings)
-		reply_error(r, REPLY_BAD_LENGTH, "Transfer-Encoding",
-			    "send Content-Length, no Transfer-Encoding");
-	else if (f->bad)
-		reply_error(r, REPLY_BAD_LENGTH, "Content-Length",
-			    "Content-Length is not a number of bytes");
-	else if (f->differ || f->lengths > 1)
-		reply_error(r, REPLY_BAD_LENGTH, "Content-Length", "more than one Content-Length");
-	return !r->response;
+	const char *field, *fault = framing_fault(f, &field);
+
+	if (fault)
+		reply_error(r, f->bad_header ? REPLY_BAD_REQUEST : REPLY_BAD_LENGTH, field, "%s",
+			    fault);
+	return !fault;
 }
 
 static bool check_who(struct http_request *r)
@@ -410,6 +308,14 @@ static bool check_who(struct http_request *r)
 	else if (version && (route_u64(version, strlen(version), &v) || v > PROTO_VERSION || !v))
 		reply_error(r, REPLY_PROTOCOL_UNSUPPORTED, "Spate-Protocol",
 			    "this hub speaks protocol %d", PROTO_VERSION);
+	return !r->response;
+}
+
+/* Strangers past this are those who may be cut, so that there always are some. */
+static bool check_room(struct http_request *r)
+{
+	if (!r->route.open && !conns_admit(r->http->conns, r->conn))
+		reply_error(r, REPLY_BUSY, NULL, "too many requests at once, try again");
 	return !r->response;
 }
 
@@ -453,8 +359,10 @@ static void check_head(struct http_request *r, const char *method, const struct 
 	const char *field = "";
 	int err = route_parse(r->target ? r->target : "", &r->route, &field);
 
-	if (check_who(r) && check_framing(r, f) && check_route(r, method, err, field) &&
-	    check_body(r, f) && r->route.body_max) {
+	if (!r->target_fits)
+		reply_error_with(r, REPLY_LIMIT, "target", LIMIT_TARGET, "the target is too long");
+	else if (check_who(r) && check_framing(r, f) && check_room(r) &&
+		 check_route(r, method, err, field) && check_body(r, f) && r->route.body_max) {
 		r->body_size = f->n;
 		claim_body(r);
 	}
@@ -478,7 +386,6 @@ static void enter(struct http_request *r)
 static enum MHD_Result answer(struct http_request *r)
 {
 	r->phase = REQUEST_DONE;
-	mark(r, r->streams ? CONN_STREAMS : CONN_TIMED);
 	return reply_send(r);
 }
 
@@ -495,7 +402,7 @@ static enum MHD_Result begin(struct http_request *r, const char *method)
 	 * Many clients read a refusal only after they sent their body: it is discarded, within
 	 * reason, and unless its end is in doubt.
 	 */
-	if (r->response && (header(r, "Expect") || f.lengths > 1 || f.n > HTTP_DRAIN_MAX)) {
+	if (r->response && (header(r, "Expect") || framing_doubtful(&f) || f.n > HTTP_DRAIN_MAX)) {
 		reply_header(r, "Connection", "close");
 		return answer(r);
 	}
@@ -551,6 +458,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
 		*data_size = 0;
 		return ok;
 	case REQUEST_WORK:
+		mark(r, CONN_BUSY);
 		r->resumed(r);
 		return answer(r);
 	case REQUEST_DONE:
@@ -597,9 +505,9 @@ static int start_daemon(struct http *h, int fd)
 		MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
 		MHD_OPTION_LISTEN_SOCKET, fd,
 		MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_THREADS,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNS_IDLE_S,
 		MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
@@ -608,20 +516,17 @@ static int start_daemon(struct http *h, int fd)
 	return h->daemon ? 0 : -EIO;
 }
 
+static void deadline_in(struct timespec *ts, unsigned seconds)
+{
+	clock_gettime(CLOCK_MONOTONIC, ts);
+	ts->tv_sec += seconds;
+}
+
 static void free_http(struct http *h)
 {
 	pthread_cond_destroy(&h->changed);
 	pthread_mutex_destroy(&h->mu);
 	free(h);
-}
-
-static void end_reaper(struct http *h)
-{
-	pthread_mutex_lock(&h->mu);
-	h->reaper_ends = true;
-	pthread_cond_broadcast(&h->changed);
-	pthread_mutex_unlock(&h->mu);
-	pthread_join(h->reaper, NULL);
 }
 
 static struct http *new_http(struct service *svc)
@@ -633,7 +538,6 @@ static struct http *new_http(struct service *svc)
 		return NULL;
 	h->svc = svc;
 	list_init(&h->waiting);
-	list_init(&h->conns);
 	pthread_mutex_init(&h->mu, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -649,17 +553,17 @@ int http_start(struct service *svc, int fd, struct http **ret)
 
 	if (!h)
 		goto out_close;
-	err = thread_start(&h->reaper, "hub-reaper", reaper_main, h);
+	err = conns_start(&svc->stats, &h->conns);
 	if (err)
 		goto out_free;
 	err = start_daemon(h, fd);
 	if (err)
-		goto out_reaper;
+		goto out_conns;
 	*ret = h;
 	return 0;
 
-out_reaper:
-	end_reaper(h);
+out_conns:
+	conns_stop(h->conns);
 out_free:
 	free_http(h);
 out_close:
@@ -697,11 +601,11 @@ void http_stop(struct http *h)
 	pthread_mutex_lock(&h->mu);
 	/* Resting requests are never cut: the committer will resume every one of them. */
 	while (!wait_quiet(h, STOP_GRACE_S))
-		reap(h, UINT64_MAX, true);
+		conns_cut(h->conns);
 	pthread_mutex_unlock(&h->mu);
 	MHD_stop_daemon(h->daemon);
 	if (fd >= 0)
 		close(fd);
-	end_reaper(h);
+	conns_stop(h->conns);
 	free_http(h);
 }

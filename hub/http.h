@@ -8,10 +8,10 @@
  *
  * All memory that requests hold (bodies, decoded changes, buffered replies) is claimed from one
  * budget. Bodies wait in line for room up to HTTP_HELD_MAX; past HTTP_CLAIMED_MAX they are told
- * to come back. A request that takes too long is cut by the reaper: the library's own timeout
- * only sees idle connections, a slow drip would live for ever.
+ * to come back. Who is too slow is cut, and who comes when there are too many is told to come
+ * back, or costs another one its connection: see conns.h.
  *
- * Lock order: http.mu, then what libmicrohttpd takes.
+ * Lock order: http.mu, then conns.mu or what libmicrohttpd takes.
  */
 #ifndef SPATE_HUB_HTTP_H
 #define SPATE_HUB_HTTP_H
@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "hub/auth.h"
 #include "hub/committer.h"
+#include "hub/conns.h"
 #include "hub/packs.h"
 #include "hub/routes.h"
 #include "hub/stats.h"
@@ -28,10 +29,7 @@
 #define HTTP_HELD_MAX (48u << 20)
 #define HTTP_CLAIMED_MAX (96u << 20)
 #define HTTP_DRAIN_MAX (64u << 20)
-#define HTTP_CONNECTIONS_MAX 256
 #define HTTP_THREADS 4
-#define HTTP_IDLE_S 60
-#define HTTP_DEADLINE_S 120
 
 struct http;
 struct http_request;
@@ -62,9 +60,9 @@ struct http_request {
 	struct MHD_Connection *mhd;
 	enum request_phase phase;
 	char *target;
+	bool target_fits; /* else it was not kept */
 	struct route route;
 	bool counted; /* among those hub_stop() waits for */
-	bool streams; /* the reply may take as long as it keeps moving */
 
 	unsigned char *body;
 	size_t body_len, body_size;

@@ -42,7 +42,7 @@ struct meta_commit {
 	const struct change *changes;
 	const struct meta_frame *frames; /* sorted by offset */
 	size_t n_frames;
-	int64_t time_ns;
+	int64_t time_ns; /* of the version; the committer sets it */
 };
 
 struct meta_missing {
@@ -67,7 +67,7 @@ enum meta_verdict {
 /** struct meta_result - filled by commit(); release with meta_result_free(). */
 struct meta_result {
 	enum meta_verdict verdict;
-	bool kept; /* rows were written: a version, or the workspace alone */
+	bool kept; /* something was written: paths or the blob index may refer to its contents */
 	uint64_t version;
 	struct outcome *outcomes;
 	uint32_t n_outcomes;

@@ -285,6 +285,7 @@ static int run_in_savepoint(struct commit_run *run)
 			err = sql_run(run->db, SQL_UNDO, "");
 		run->pass++;
 	} while (!keep && !err && run->again && !run->stop);
+	run->res->kept = keep > 0;
 	if (!err)
 		err = sql_run(run->db, SQL_RELEASE, "");
 	run->res->kept = keep > 0;

@@ -24,6 +24,7 @@
 #define MESSAGE_MAX 512
 #define ERROR_BYTES_MAX (16u << 20)
 #define STREAM_BLOCK (128u << 10)
+#define REQUEST_ID_MAX 64
 
 typedef enum MHD_Result (*queue_fn)(struct MHD_Connection *, unsigned, struct MHD_Response *);
 
@@ -199,7 +200,6 @@ void reply_stream(struct http_request *r, unsigned status, const char *type, uin
 	} else {
 		done(cls);
 	}
-	r->streams = true;
 	set_response(r, status, resp);
 }
 
@@ -209,6 +209,15 @@ void reply_header(struct http_request *r, const char *name, const char *value)
 		MHD_add_response_header(r->response, name, value);
 }
 
+/* The client's name for this request: one that gets the reply of another sees it. */
+static void name_request(struct http_request *r)
+{
+	const char *id = MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, "Spate-Request");
+
+	if (id && *id && strlen(id) <= REQUEST_ID_MAX)
+		reply_header(r, "Spate-Request", id);
+}
+
 enum MHD_Result reply_send(struct http_request *r)
 {
 	struct MHD_Response *resp = r->response;
@@ -216,6 +225,7 @@ enum MHD_Result reply_send(struct http_request *r)
 
 	if (!resp)
 		return MHD_NO;
+	name_request(r);
 	r->response = NULL;
 	ok = queue(r->mhd, r->status, resp);
 	MHD_destroy_response(resp);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define RECORDS_BODY_MAX (2u << 20) /* the largest fetch, query or join */
 
@@ -108,11 +109,32 @@ static int parse_workspace(const char *text, size_t len, struct route *ret, cons
 	return 0;
 }
 
+/* Behind "http://HOST" of the absolute form, which every server must take (RFC 9112, 3.2.2). */
+static const char *skip_origin(const char *target)
+{
+	size_t n = strncasecmp(target, "http://", 7) ? 0 : 7;
+
+	return n ? target + n + strcspn(target + n, "/?#") : target;
+}
+
+static bool has_controls(const char *target)
+{
+	for (const char *p = target; *p; p++)
+		if ((unsigned char)*p <= ' ' || *p == 0x7f)
+			return true;
+	return false;
+}
+
 int route_parse(const char *target, struct route *ret, const char **ret_field)
 {
-	size_t len = strcspn(target, "?#");
+	size_t len;
 
 	*ret = (struct route){ .id = ROUTE_OTHER, .query = "" };
+	*ret_field = "target";
+	if (has_controls(target))
+		return -EINVAL;
+	target = skip_origin(target);
+	len = strcspn(target, "?#");
 	if (target[len] == '?')
 		ret->query = target + len + 1;
 	if (!take_rule(top_rules, ARRAY_SIZE(top_rules), target, len, ret))

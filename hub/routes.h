@@ -61,7 +61,8 @@ struct route {
  * @ret: filled in every case; @ret->id is ROUTE_OTHER when nothing was recognised
  * @ret_field: names what is wrong when the result is -EINVAL
  *
- * Return: 0, -ENOENT for no such route, -EINVAL for a bad workspace name or hash.
+ * Return: 0, -ENOENT for no such route, -EINVAL for a bad workspace name or hash, and for blanks and
+ * control bytes.
  */
 int route_parse(const char *target, struct route *ret, const char **ret_field);
 

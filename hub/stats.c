@@ -19,7 +19,7 @@ static const struct counter_desc descs[STATS_COUNTERS] = {
 	[STATS_BODY_BYTES] = { "spate_hub_bodies_bytes", COUNTER_GAUGE,
 			       "Memory claimed by requests in flight." },
 	[STATS_REAPED] = { "spate_hub_reaped_total", COUNTER_TOTAL,
-			   "Connections cut because a request took too long." },
+			   "Connections cut because they were too slow or too many." },
 	[STATS_INTEGRITY] = { "spate_hub_integrity_failures_total", COUNTER_TOTAL,
 			      "Contents that could not be read back as they were named." },
 };

@@ -22,6 +22,9 @@
 #define STRINGIFY_(x) #x
 #define STRINGIFY(x) STRINGIFY_(x)
 
+/* Of a foreign number: in nanoseconds it still is one. */
+#define RETRY_AFTER_MAX_S 86400
+
 /* --- the request, out ---------------------------------------------------------------------- */
 
 static size_t request_bytes(const struct request *rq)
@@ -83,33 +86,51 @@ static size_t on_write(char *data, size_t size, size_t n, void *arg)
 	return c->write_err ? 0 : len;
 }
 
-static bool header_is(const char *line, size_t n, const char *name, const char **ret_value)
+static bool header_is(const char *line, const char *end, const char *name, const char **ret_value)
 {
 	size_t len = strlen(name);
+	const char *at = line + len + 1;
 
-	if (n <= len || strncasecmp(line, name, len) || line[len] != ':')
+	if (end < at || strncasecmp(line, name, len) || line[len] != ':')
 		return false;
-	*ret_value = line + len + 1;
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	*ret_value = at;
 	return true;
+}
+
+static void take_protocol(struct conn *c, const char *value, const char *end)
+{
+	unsigned protocol = 0;
+
+	while (value < end && *value >= '0' && *value <= '9' && protocol < 100000)
+		protocol = protocol * 10 + (unsigned)(*value++ - '0');
+	c->rq->protocol = protocol;
+}
+
+static bool names_us(const struct conn *c, const char *value, const char *end)
+{
+	size_t n = strlen(c->id);
+
+	return (size_t)(end - value) >= n && !memcmp(value, c->id, n);
 }
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
 {
 	struct conn *c = arg;
 	const char *value, *end = line + size * n;
-	unsigned protocol = 0;
 
 	/* Trailers of a chunked reply come here too, behind the empty line. */
 	if (*line == '\r' || *line == '\n')
 		c->head_whole = true;
 	else if (size * n > 5 && !memcmp(line, "HTTP/", 5))
 		c->head_whole = false;
-	if (header_is(line, size * n, "Spate-Protocol", &value)) {
-		while (value < end && (*value == ' ' || *value == '\t'))
-			value++;
-		while (value < end && *value >= '0' && *value <= '9' && protocol < 100000)
-			protocol = protocol * 10 + (unsigned)(*value++ - '0');
-		c->rq->protocol = protocol;
+	if (header_is(line, end, "Spate-Protocol", &value))
+		take_protocol(c, value, end);
+	/* Whoever is on the way has lost count: the connection must not be used again, either. */
+	if (header_is(line, end, "Spate-Request", &value) && !names_us(c, value, end)) {
+		c->write_err = -EBADMSG;
+		return 0;
 	}
 	return size * n;
 }
@@ -196,7 +217,8 @@ static int add_headers(struct conn *c, const char *authorization)
 	const char *type = c->rq->content_type;
 	char line[256];
 
-	if ((authorization && add_header(c, authorization)) ||
+	snprintf(line, sizeof(line), "Spate-Request: %s", c->id);
+	if (add_header(c, line) || (authorization && add_header(c, authorization)) ||
 	    add_header(c, "Spate-Protocol: " STRINGIFY(PROTO_VERSION)) || add_header(c, "Expect:"))
 		return -ENOMEM;
 	/* Without a type of ours libcurl would name a form. */
@@ -240,7 +262,8 @@ static int set_method(struct conn *c)
 		       0;
 }
 
-int conn_begin(struct conn *c, struct request *rq, const char *origin, const char *authorization)
+int conn_begin(struct conn *c, struct request *rq, const char *origin, const char *authorization,
+	       uint64_t id)
 {
 	int err;
 
@@ -250,6 +273,7 @@ int conn_begin(struct conn *c, struct request *rq, const char *origin, const cha
 	c->offset = 0;
 	c->write_err = 0;
 	c->head_whole = false;
+	snprintf(c->id, sizeof(c->id), "%016llx", (unsigned long long)id);
 	c->why[0] = '\0';
 	err = set_url(c, origin);
 	if (!err)
@@ -314,13 +338,15 @@ static void read_status(struct conn *c, struct attempt *a)
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
 	a->status = (unsigned)status;
-	a->retry_after_ns = retry_after_s > 0 ? (uint64_t)retry_after_s * NSEC_PER_SEC : 0;
+	a->retry_after_ns = (uint64_t)MIN(MAX(retry_after_s, 0), RETRY_AFTER_MAX_S) * NSEC_PER_SEC;
 }
 
 static const char *transport_text(const struct conn *c, CURLcode code, int err)
 {
 	if (err == -SP_ETOOBIG)
 		return "the reply is longer than what is accepted";
+	if (err == -EBADMSG)
+		return "the reply is that of another request";
 	if (code == CURLE_OK)
 		return err == -ECONNABORTED ? "the reply was cut off" : err_str(err);
 	return c->why[0] ? c->why : curl_easy_strerror(code);

@@ -31,6 +31,7 @@ struct conn {
 	unsigned segment;   /* of the body: where the next byte to send is */
 	size_t offset;
 	int write_err;   /* why the reply was not taken */
+	char id[17];     /* of this try; the reply must name it, if it names any */
 	bool head_whole; /* the empty line after the reply's headers came */
 	char why[CURL_ERROR_SIZE];
 };
@@ -43,10 +44,12 @@ void conn_close(struct conn *c);
 /**
  * conn_begin() - make the handle ready to carry @rq, which is cleared of an earlier reply.
  * @authorization: a whole header line, or NULL
+ * @id: random; a reply of another request is -EBADMSG, and ends the connection
  *
  * Return: 0, -ENOMEM, -EINVAL for a request no URL can be made of.
  */
-int conn_begin(struct conn *c, struct request *rq, const char *origin, const char *authorization);
+int conn_begin(struct conn *c, struct request *rq, const char *origin, const char *authorization,
+	       uint64_t id);
 
 /**
  * conn_end() - the transfer has ended with @code; or was none, or was broken off, because of @err.

@@ -276,7 +276,7 @@ static void begin_try(struct pool *p, struct conn *c, struct work *w)
 	w->token_gen = p->token_gen;
 	c->owner = w;
 	note_begin(p);
-	err = conn_begin(c, w->turn.rq, p->origin, p->authorization);
+	err = conn_begin(c, w->turn.rq, p->origin, p->authorization, turns_random(&p->turns));
 	if (!err && curl_multi_add_handle(p->multi, c->easy))
 		err = -ENOMEM;
 	if (err)

@@ -6,7 +6,7 @@
 #include "base/err.h"
 
 /* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t next_random(struct turns *ts)
+uint64_t turns_random(struct turns *ts)
 {
 	uint64_t z = ts->random += 0x9e3779b97f4a7c15u;
 
@@ -69,7 +69,7 @@ static void note_breaker(struct turns *ts, const struct turn *t, const struct at
 	/* Whatever it says now, those who wait for it have to ask again. */
 	ts->breaker_at_ns = 0;
 	if (ok || t->probe || !ts->breaker.probing)
-		breaker_result(&ts->breaker, ok, now_ns, next_random(ts));
+		breaker_result(&ts->breaker, ok, now_ns, turns_random(ts));
 }
 
 bool turns_again(struct turns *ts, struct turn *t, const struct attempt *a, uint64_t now_ns,
@@ -80,7 +80,7 @@ bool turns_again(struct turns *ts, struct turn *t, const struct attempt *a, uint
 	note_breaker(ts, t, a, now_ns);
 	if (!at_once)
 		wait = retry_wait(&t->rq->retry, a, t->rq->tries - t->free_tries, t->started_ns,
-				  now_ns, next_random(ts));
+				  now_ns, turns_random(ts));
 	if (wait == UINT64_MAX)
 		return false;
 	t->due_ns = now_ns + wait;

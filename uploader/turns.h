@@ -29,6 +29,8 @@ struct turns {
 
 /** turns_init() - nobody waits. @random: seed of the jitter. */
 void turns_init(struct turns *ts, uint64_t random);
+/** turns_random() - the next number of the generator that was seeded so. */
+uint64_t turns_random(struct turns *ts);
 /** turns_add() - @t waits until @t->due_ns. */
 void turns_add(struct turns *ts, struct turn *t);
 /** turns_next() - who may begin a try now, NULL for nobody; the try is counted. */

@@ -181,20 +181,23 @@ static int class_holds(const byte *name, size_t len, byte c)
 /* struct set - one on its way through. */
 struct set {
 	const byte *at, *end;
-	byte c;   /* is it in the set? */
-	bool has; /* so far */
-	int low;  /* what a "-" would make a range from, or -1 */
+	const byte *close; /* the next "]", as far as anybody has looked for it */
+	byte c;            /* is it in the set? */
+	bool has;          /* so far */
+	int low;           /* what a "-" would make a range from, or -1 */
 };
 
 /* "[:name:]" at s->at. Return: 1 taken, 0 an ordinary "[", -1 the set is malformed. */
 static int set_class(struct set *s)
 {
-	const byte *name = s->at + 2, *close;
+	const byte *name = s->at + 2, *close = s->close;
 	int holds;
 
 	if (s->end - s->at < 2 || s->at[1] != ':')
 		return 0;
-	close = memchr(name, ']', (size_t)(s->end - name));
+	/* Looked for again at every "[:", a long set would cost the square of its length. */
+	if (!close || close < name)
+		close = s->close = memchr(name, ']', (size_t)(s->end - name));
 	if (!close)
 		return -1;
 	if (close == name || close[-1] != ':')

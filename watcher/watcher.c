@@ -91,9 +91,9 @@ static void *watcher_main(void *arg)
 			err = wait_for(w, w->inotify_fd);
 	}
 	if (err != -ECANCELED) {
-		/* Published by the empty publish below, which also wakes a sleeping consumer. */
+		/* No byte says so to a consumer that looks once more before it sleeps. */
 		atomic_store_explicit(&w->error, err, memory_order_release);
-		ring_publish(w->ring, 0);
+		ring_wake(w->ring);
 	}
 	return NULL;
 }

@@ -34,8 +34,8 @@ int watcher_start(int inotify_fd, struct ring *ring, struct watcher **ret);
 /** watcher_stop() - stop and join. What the ring holds stays there. NULL is fine. */
 void watcher_stop(struct watcher *w);
 
-/** watcher_error() - 0, or the -errno that ended the thread's reading (which also wakes a sleeping
- * consumer of the ring); any thread. */
+/** watcher_error() - 0, or the -errno that ended the thread's reading (which also ends the consumer's
+ * sleep, the present one or the next); any thread. */
 int watcher_error(const struct watcher *w);
 
 #endif

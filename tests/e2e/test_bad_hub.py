@@ -232,6 +232,17 @@ def refused_then_moved(rounds):
             w.exact(f"round {i}")
 
 
+def hostile_log(writer):
+    """What a foreign server calls a writer is no command to the terminal."""
+    with World() as w:
+        liar = Liar(w.port, "nothing")
+        body = b'{"workspace":"w","newest":1,"more":false,"versions":[{"version":1,"writer":"%s"}]}' % writer
+        liar.answer = lambda c: c.sendall(reply(200, body))
+        text = w.run("log", f"http://127.0.0.1:{liar.s.getsockname()[1]}/w").stdout
+        liar.stop()
+        check(text.endswith("by ?\n") and text[:-1].isprintable(), repr(text))
+
+
 def case(name, f, arg):
     """Side by side, since they mostly wait for the next try."""
     name = f"U8_{name}"
@@ -248,4 +259,5 @@ pool = ThreadPoolExecutor(PARTS)
 main([case(f"a_hub_that_answers_wrongly_part_{k + 1}", cycle, KINDS[k::PARTS]) for k in range(PARTS)] +
      [case(f"a_start_with_a_hub_that_answers_wrongly_{kind}", a_start, kind)
       for kind in ("garbage", "status_500", "status_200_html", "wrong_messagepack", "cut_reply")] +
+     [case("a_log_does_not_command_the_terminal", hostile_log, rb"\u001b[2Jx\u0007")] +
      [case("a_name_that_was_refused_is_not_forgotten_when_what_had_it_has_moved", refused_then_moved, 2)])

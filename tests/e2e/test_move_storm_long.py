@@ -6,7 +6,7 @@ import json, os, random, shutil, signal, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from mutations import EXCHANGE, Lacks, renameat2
-from slow import Slow
+from proxy import Proxy
 from spate import World, check, check_log, main, option
 
 SEED = option("--seed", None)
@@ -98,7 +98,7 @@ class Stormy(World):
         fill(self.tree, n)
         self.hub()
         self.more, self.delay = more, delay
-        self.proxy = Slow(self.port, delay) if delay else None
+        self.proxy = Proxy(self.port, late=delay) if delay else None
         self.up(env)
         self.flush()
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """W1, W2, W7: more events than the kernel keeps, directories made faster than they can be watched, writes at start-up."""
-import os, random, shutil, signal, sys, threading
+import os, random, shutil, signal, sys, threading, time
 from datetime import datetime
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from mutations import seed as seeded
-from spate import World, check, main, rounds
+from spate import SLOW, World, check, main, rounds
 
 
 def write(path, data):
@@ -43,6 +43,13 @@ def changes(tree, dirs):
         for i in range(150):
             write(f"{at}/new{i}", f"new {i}")
     return dirs * 300
+
+
+def until(condition, what):
+    end = time.monotonic() + 30 * SLOW
+    while not condition():
+        check(time.monotonic() < end, f"waited in vain for {what}")
+        time.sleep(0.02)
 
 
 def told(w):
@@ -213,6 +220,30 @@ def W1_what_is_written_at_any_moment_of_the_start_is_there():
                 watch.kill() if seed % 2 else watch.stop()
 
 
-main([W7_an_overflow_is_counted_and_only_what_changed_is_sent, W7_overflows_share_walks_and_commits_go_on,
+def W7_what_was_read_and_not_sent_when_it_went_unseen_is_not_kept():
+    with World() as w:
+        fill(w.tree, 1, 2)
+        hub = w.hub()
+        watch = w.watch()
+        w.flush()
+        before = counters(w)
+        hub.p.send_signal(signal.SIGSTOP)
+        write(f"{w.tree}/sent", "the commit before")
+        until(lambda: delta(w, before)["bulk_requests"] == 1, "the first commit to be sent")
+        write(f"{w.tree}/read", "waits for its answer")
+        until(lambda: delta(w, before)["files_read"] == 2, "the second file to be read")
+        watch.p.send_signal(signal.SIGSTOP)
+        for i in range(20000):  # none like the one before it
+            os.utime(f"{w.tree}/d0/f{i % 2}")
+        os.unlink(f"{w.tree}/read")
+        watch.p.send_signal(signal.SIGCONT)
+        until(lambda: delta(w, before)["overflows"] == 1 and delta(w, before)["rescans"] == 1, "the walk")
+        time.sleep(1)  # for its listings
+        hub.p.send_signal(signal.SIGCONT)
+        w.exact("after an overflow")
+
+
+main([W7_what_was_read_and_not_sent_when_it_went_unseen_is_not_kept,
+      W7_an_overflow_is_counted_and_only_what_changed_is_sent, W7_overflows_share_walks_and_commits_go_on,
       W7_directories_moved_and_replaced_unseen, W2_mkdir_p_and_a_file_thousands_of_times, W2_made_and_moved_at_once,
       W1_what_is_written_at_any_moment_of_the_start_is_there])

@@ -4,7 +4,7 @@
 import json, os, shutil, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from slow import Slow
+from proxy import Proxy
 from spate import SPATE, World, check, compare, main
 
 
@@ -13,7 +13,7 @@ class SlowWorld(World):
 
     def slow_watch(self, delay):
         self.hub()
-        self.proxy = Slow(self.port, delay)
+        self.proxy = Proxy(self.port, late=delay)
         url = f"http://127.0.0.1:{self.proxy.port}/w"
         return self.start(["watch", self.tree, "--to", url, "--state", self.state, "--io", self.io], "ready")
 

@@ -13,10 +13,12 @@ def case(script):
     def test():
         r = subprocess.run([sys.executable, f"{HERE}/{script}"], env={**os.environ, "SPATE_LONG": "1"}, text=True,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        print("\n".join(line for line in r.stdout.splitlines() if line.startswith(("count:", "--seed"))), flush=True)
         check(r.returncode == 0, f"{r.returncode}\n{r.stdout[-20000:]}")
 
     test.__name__ = script.removesuffix(".py")
     return test
 
 
-main([case(script) for script in ("test_fuzz.py", "test_move.py", "test_mutations.py", "test_overflow.py")])
+main([case(script) for script in ("test_fuzz.py", "test_move.py", "test_mutations.py", "test_overflow.py", "test_proxy.py",
+                                  "test_full.py", "test_http.py")])

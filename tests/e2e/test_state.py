@@ -5,7 +5,7 @@ import glob, json, os, random, shutil, signal, subprocess, sys, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import spate
-from slow import Slow
+from proxy import Proxy
 from spate import World, check, main, wait_for
 
 
@@ -271,7 +271,7 @@ def S5_a_flush_does_not_forget_what_becomes_readable_meanwhile():
         for path in (w.tree, w.state, f"{w.tree}/mine"):
             os.chown(path, 65534, 65534)
         os.chmod(f"{w.tree}/theirs", 0o600)
-        late = Slow(w.port, .6)
+        late = Proxy(w.port, late=.6)
         p = subprocess.Popen([*NOBODY, spate.SPATE, "watch", w.tree, "--to", f"http://127.0.0.1:{late.port}/w",
                               "--state", w.state], stdout=subprocess.PIPE, stderr=open(w.log, "a"), text=True,
                              env={**os.environ, "HOME": w.dir})

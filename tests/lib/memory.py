@@ -26,7 +26,10 @@ class Peak(threading.Thread):
     def run(self):
         while not self.over.wait(0.02):
             for pid in self.most:
-                self.most[pid] = max(self.most[pid], anon_bytes(pid))
+                try:
+                    self.most[pid] = max(self.most[pid], anon_bytes(pid))
+                except OSError:
+                    return  # it has ended
 
     def grown(self):
         """Bytes each process grew by, at most; ends the sampling."""

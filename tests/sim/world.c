@@ -15,6 +15,7 @@
 #include "tests/sim/profile.h"
 #include "tests/sim/random.h"
 #include "tests/sim/show.h"
+#include "tests/sim/show.h"
 #include "tests/sim/sys.h"
 
 #include <errno.h>

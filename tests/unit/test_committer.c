@@ -161,6 +161,33 @@ static void copy_crashed(struct store *to, uint64_t pack_bytes_kept)
 	cr_assert_eq(truncate(path, (off_t)pack_bytes_kept), 0);
 }
 
+/* The index of blobs is as much a reference as a path is. */
+Test(committer, contents_of_a_refused_change_that_makes_the_workspace_are_kept_or_not_known,
+     .init = setup, .fini = teardown)
+{
+	size_t n = BLOB_INDEX_MIN + 1;
+	char *data = malloc(n), *got = malloc(n);
+	struct body *b = body_new(1, 7, 1);
+	struct meta_blob blob;
+	struct change *ch;
+	int err;
+
+	memset(data, 'r', n);
+	body_put(&st, b, "f", 6, data, n);
+	cr_expect_eq(store_verdict(&st, b, NULL), META_NOTHING);
+	/* Whatever comes next takes no room that is taken. */
+	cr_expect_eq(store_verdict(&st, one_file(2, 1, "g", "another"), NULL), META_APPLIED);
+	memset(got, 0, n);
+	b = body_new(1, 7, 2);
+	ch = body_same(&st, b, "f", EXPECT_ANY, data, n);
+	err = st.meta->ops->blob(st.meta, "admin", &ch->e.hash, &blob);
+	cr_expect(err == -ENOENT || (!packs_read(st.packs, blob.place, &blob.hash, n, 0, got, n) &&
+				     !memcmp(data, got, n)));
+	cr_expect_eq(store_verdict(&st, b, NULL), err ? META_MISSING : META_APPLIED);
+	free(data);
+	free(got);
+}
+
 Test(committer, H13_a_power_loss_takes_nothing_that_was_acknowledged, .init = setup,
      .fini = teardown)
 {

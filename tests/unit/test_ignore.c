@@ -182,6 +182,30 @@ Test(ignore, many_stars_do_not_multiply, .timeout = 60)
 	}
 }
 
+/* Every "[:" looks for a "]", and there is only the one at the far end. */
+Test(ignore, a_long_set_is_read_once_for_a_byte, .timeout = 60)
+{
+	size_t n = 400000;
+	char *rule = malloc(n + 3), path[256];
+	struct ignore *ig;
+
+	cr_assert_not_null(rule);
+	rule[0] = '[';
+	for (size_t i = 1; i < n; i += 2)
+		memcpy(rule + i, "[:", 2);
+	strcpy(rule + n - 1, "x]");
+	memset(path, 'a', sizeof(path) - 1);
+	path[255] = '\0';
+	memmove(rule + 1, rule, n + 2);
+	rule[0] = '*';
+	ig = parse(rule);
+	cr_expect_eq(ask(ig, path, false), 0);
+	path[254] = ':';
+	cr_expect_eq(ask(ig, path, false), 1);
+	ignore_free(ig);
+	free(rule);
+}
+
 Test(ignore, any_bytes_are_rules)
 {
 	static const char hot[] = "*?[]!-\\/:#ab \n\r\0^";

@@ -422,6 +422,52 @@ Test(pool, headers_are_those_of_the_protocol_and_no_expect)
 	server_stop(&s);
 }
 
+static atomic_uint swaps; /* replies that name another request, still to be sent */
+
+/* As the hub does: the reply names the request. */
+static bool answer_with_its_name(struct call *c)
+{
+	const char *id = strstr(c->head, "\r\nSpate-Request: ");
+	char line[64];
+
+	if (!take_body(c, NULL))
+		return false;
+	if (!id)
+		return answer_ok(c);
+	snprintf(line, sizeof(line), "Spate-Request:%.17s\r\n", id + 16);
+	if (swaps) {
+		swaps--;
+		line[20] ^= 1;
+	}
+	say_status(c, "200 OK", line, "fine");
+	return true;
+}
+
+Test(pool, U1_a_reply_that_names_another_request_is_none_and_ends_the_connection)
+{
+	struct request rq;
+	struct server s;
+	struct pool *p;
+
+	server_start(&s, answer_with_its_name);
+	p = start(&s, 0);
+	swaps = 1;
+	init_post(&rq, &once, "/x", "hello", 5);
+	cr_expect_eq(pool_call(p, &rq), -EBADMSG, "%s", rq.error);
+	cr_expect_eq(request_result(&rq), -SP_EUNAVAIL);
+	cr_expect_str_eq(rq.error, "the reply is that of another request");
+	cr_expect_eq(rq.reply.len, 0);
+	request_free(&rq);
+	swaps = 2;
+	init_post(&rq, &quick, "/x", "hello", 5);
+	cr_expect_eq(pool_call(p, &rq), 0, "%s", rq.error);
+	cr_expect_eq(rq.tries, 3);
+	cr_expect_eq(pool_stats(p)->connects, 4);
+	request_free(&rq);
+	pool_stop(p);
+	server_stop(&s);
+}
+
 Test(pool, one_connection_is_kept_for_one_request_after_the_other)
 {
 	struct request rq;

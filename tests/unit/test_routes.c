@@ -79,6 +79,36 @@ Test(routes, what_is_only_nearly_a_route_is_none)
 	}
 }
 
+Test(routes, the_absolute_form_is_the_same_route_whatever_the_host)
+{
+	struct route r;
+
+	cr_expect_eq(parse("http://example.org/healthz", &r), 0);
+	cr_expect_eq(r.id, ROUTE_HEALTH);
+	cr_expect_eq(parse("HTTP://[::1]:80/v1/workspaces/w/file?path=a", &r), 0);
+	cr_expect_eq(r.id, ROUTE_FILE);
+	cr_expect_str_eq(r.query, "path=a");
+	cr_expect_eq(parse("http://", &r), -ENOENT);
+	cr_expect_eq(parse("http://example.org", &r), -ENOENT);
+	cr_expect_eq(parse("http:///healthz", &r), 0);
+	cr_expect_eq(parse("https://example.org/healthz", &r), -ENOENT);
+	cr_expect_eq(parse("http://example.org?/healthz", &r), -ENOENT);
+}
+
+Test(routes, a_target_has_no_blanks_and_no_control_bytes)
+{
+	static const char *const bad[] = { "/healthz ", "/health\tz",    "/healthz?\x01",
+					   "/\r\n",     "/v1/blobs\x7f", " /healthz" };
+	const char *field = "";
+	struct route r;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		cr_expect_eq(route_parse(bad[i], &r, &field), -EINVAL, "%s", bad[i]);
+		cr_expect_str_eq(field, "target");
+		cr_expect_eq(r.id, ROUTE_OTHER);
+	}
+}
+
 Test(routes, a_workspace_name_is_decoded_and_checked)
 {
 	struct route r;

@@ -154,3 +154,18 @@ Test(watcher, an_error_ends_reading_is_kept_and_wakes_the_consumer)
 	cr_expect_eq(watcher_error(w), -EISDIR);
 	finish();
 }
+
+Test(watcher, an_error_between_the_last_look_and_the_sleep_wakes_the_consumer)
+{
+	struct pollfd p = { .events = POLLIN };
+
+	start(RING_BYTES);
+	watcher_stop(w);
+	cr_assert_eq(watcher_start(dirfd_top, ring, &w), 0);
+	while (!watcher_error(w))
+		usleep(1000);
+	p.fd = ring_consumer_fd(ring);
+	cr_assert(ring_consumer_sleep(ring));
+	cr_expect_eq(poll(&p, 1, 30000), 1);
+	finish();
+}

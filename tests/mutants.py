@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""mutants.py - the test of the tests: mistakes are built into the program, one by one, and must be found.
+
+   tests/mutants.py SET [--build DIR] [--list] [PART OF A NAME...]
+
+A set (tests/mutants/SET.py) names the places and who must find them. The source is copied, never changed: one
+object is compiled by the build directory's own command and linked before the libraries that hold the right one.
+A text that is not there exactly once, or that does not compile, is a failure of its own: the code has moved on.
+"""
+import argparse, importlib.util, json, os, re, shlex, subprocess, sys, tempfile, time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Bad(Exception):
+    """The mutant itself is at fault."""
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, f"{TOP}/tests/mutants/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def ran(command, where, limit=600):
+    """Return: (whether it succeeded, output, whether it was cut off)."""
+    try:
+        r = subprocess.run(command, cwd=where, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT, text=True, errors="replace", timeout=limit)
+        return r.returncode == 0, r.stdout, False
+    except subprocess.TimeoutExpired as e:
+        return False, (e.stdout or b"").decode(errors="replace"), True
+
+
+def must(command, where):
+    ok, out, _ = ran(command, where)
+    if not ok:
+        raise Bad(f"{shlex.join(command)[:200]}: {out[-1500:]}")
+    return out
+
+
+class Build:
+    """A build directory in which a program is there."""
+
+    def __init__(self, where, options, program):
+        self.dir = os.path.join(TOP, where)
+        self.program = program
+        if not os.path.exists(f"{self.dir}/build.ninja"):
+            must(["meson", "setup", self.dir, *options], TOP)
+        must(["ninja", "-j2", "-C", self.dir, program], TOP)
+        with open(f"{self.dir}/compile_commands.json") as f:
+            self.compiles = {os.path.normpath(os.path.join(c["directory"], c["file"])): c["command"]
+                             for c in json.load(f)}
+        lines = must(["ninja", "-C", self.dir, "-t", "commands", program], TOP).splitlines()
+        self.link = [line for line in lines if f"-o {program} " in line][-1]
+
+    def compile(self, file, text, out):
+        """@text instead of @file. Return: the object."""
+        source = f"{out}/{os.path.basename(file)}"
+        with open(source, "w") as f:
+            f.write(text)
+        words = shlex.split(self.compiles[f"{TOP}/{file}"])
+        kept, skip = [], False
+        for word in words:
+            if skip or word in ("-MD", "-c") or word.endswith(f"/{os.path.basename(file)}"):
+                skip = False
+            elif word in ("-MQ", "-MF", "-o"):
+                skip = True
+            else:
+                kept.append(word)
+        must([*kept, "-w", "-Wno-error", "-c", source, "-o", f"{source}.o"], self.dir)
+        return f"{source}.o"
+
+    def linked(self, obj, out):
+        """Return: the program with @obj, which hides the library's own."""
+        made = f"{out}/{os.path.basename(self.program)}"
+        words = shlex.split(self.link)
+        at = words.index("-o")
+        must([*words[:at], "-o", made, obj, *words[at + 2:]], self.dir)
+        return made
+
+
+def mutated(m):
+    with open(f"{TOP}/{m.file}") as f:
+        text = f.read()
+    if text.count(m.old) != 1:
+        raise Bad(f"does not apply: its text is {text.count(m.old)} times in {m.file}")
+    return text.replace(m.old, m.new)
+
+
+def seek(m, finder, builds):
+    """Return: who found the mutant and how, or None."""
+    text = mutated(m)
+    build = builds(finder)
+    if not build:
+        return finder.find(None, m)
+    with tempfile.TemporaryDirectory(prefix="spate-mutant-") as out:
+        return finder.find(build.linked(build.compile(m.file, text, out), out), m)
+
+
+def judge(m, finder, builds):
+    begin = time.monotonic()
+    try:
+        by = seek(m, finder, builds)
+    except Bad as e:
+        print(f"[FAIL] {m.name}: {e}", flush=True)
+        return False
+    took = f"{time.monotonic() - begin:.1f} s"
+    print(f"[PASS] {m.name}: {by} ({took})" if by else f"[FAIL] {m.name}: NOT CAUGHT ({took})", flush=True)
+    return bool(by)
+
+
+def main():
+    arg = argparse.ArgumentParser(usage="tests/mutants.py SET [--build DIR] [--list] [PART OF A NAME...]")
+    arg.add_argument("set")
+    arg.add_argument("--build", help="a build directory, instead of the set's own")
+    arg.add_argument("--list", action="store_true")
+    arg.add_argument("names", nargs="*")
+    opt = arg.parse_args()
+    mutants = load(opt.set)
+    some = [m for m in mutants.MUTANTS if not opt.names or any(n in m.name for n in opt.names)]
+    if opt.list:
+        for m in some:
+            print(f"{m.name}: {m.file}")
+        return 0
+    known = {}
+
+    def builds(finder):
+        """The build of @finder, whose program finds nothing in what is right."""
+        if not finder.program:
+            return None
+        if finder not in known:
+            known[finder] = build = Build(opt.build or finder.build, finder.options, finder.program)
+            wrong = finder.find(f"{build.dir}/{finder.program}", None)
+            if wrong:
+                raise SystemExit(f"{finder.program} fails as it is: {wrong}")
+        return known[finder]
+
+    caught = sum([judge(m, mutants.FINDERS[m.by], builds) for m in some])
+    print(f"count: {caught} mutants caught")
+    print(f"{caught} passed, {len(some) - caught} failed")
+    return 0 if some and caught == len(some) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

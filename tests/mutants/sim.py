@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Mistakes in the core that the simulation must find: what each needs is the number of seeds that is printed.
+
+A seed that fails without the mistake as well, and one that only took too long, is no evidence. SEEDS says how many
+are tried for a mutant (500), FROM where they begin, OPS how much happens in each.
+"""
+import os, re, signal, subprocess
+from collections import namedtuple
+
+Mutant = namedtuple("Mutant", "name file old new by", defaults=["sim"])
+SEEDS, FROM = int(os.environ.get("SEEDS", "500")), int(os.environ.get("FROM", "1"))
+OPS = ["--ops", os.environ["OPS"]] if "OPS" in os.environ else []
+
+
+def sim(program, *args):
+    """Return: seed -> what was wrong."""
+    p = subprocess.Popen([program, *OPS, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         text=True, errors="replace", start_new_session=True)
+    try:
+        out = p.communicate(timeout=3600)[0]
+    except BaseException:
+        os.killpg(p.pid, signal.SIGKILL)
+        raise
+    failed = {int(seed): why for seed, why in re.findall(r"^seed (\d+) failed: (.*)", out, re.M)}
+    if p.returncode and not failed:
+        raise SystemExit(f"sim: {out[-1000:]}")
+    return failed
+
+
+class Sim:
+    program, build, options = "tests/sim/sim", "build-test", ["-Dfault=true"]
+    right = None
+
+    def fails_as_it_is(self, seed):
+        return sim(self.right, "--seed", str(seed)) != {}
+
+    def find(self, program, mutant):
+        if not mutant:
+            self.right = program
+            return None
+        at, end = FROM, FROM + SEEDS
+        while at < end:
+            found = sim(program, "--from", str(at), "--seeds", str(min(20, end - at)), "--stop-at-first")
+            for seed in sorted(found):
+                if "Alarm" not in found[seed] and not self.fails_as_it_is(seed):
+                    return f"seed {seed - FROM + 1}: {found[seed]}"
+            at = max(found) + 1 if found else at + 20
+        return None
+
+
+FINDERS = {"sim": Sim()}
+
+COALESCE, BARRIER, PLAN = "pipeline/coalesce.c", "pipeline/barrier.c", "pipeline/plan.c"
+READER, LADDER, INTAKE = "pipeline/reader.c", "watcher/ladder.c", "daemon/intake.c"
+FLIGHT, EXPAND, ACK = "daemon/flight.c", "daemon/expand.c", "daemon/ack.c"
+SYNC, LINKS = "daemon/sync.c", "daemon/links.c"
+
+MUTANTS = [
+    # --- the dirty set
+    Mutant("what_is_dirtied_in_flight_is_forgotten", COALESCE,
+           "\tif (next)\n\t\tset_waiting(c, next, next->due_ns, next->wait);",
+           "\tif (next)\n\t\trecord_free(c, next);"),
+    Mutant("what_does_not_fit_is_dropped", INTAKE,
+           "\tif (chatty < 0)\n\t\tintake_degrade(s, serial);\n", ""),
+    Mutant("an_older_epoch_is_not_taken_over", COALESCE,
+           "\tif (r) {\n\t\ttake_epoch(c, r, epoch);\n\t} else {", "\tif (!r) {"),
+    Mutant("older_epochs_are_not_awaited", BARRIER, "(epoch == b->first && !b->pending", "(!b->pending"),
+    Mutant("a_barrier_closes_when_it_is_asked_for", SYNC,
+           "\tif (s->poll.nothing) {\n\t\tc->seen = true;", "\tif (true) {\n\t\tc->seen = true;"),
+    # --- events
+    Mutant("moved_from_is_not_dirty", LADDER,
+           "\tdirty_now(l, d, ev->name, ev->name_len);\n\tif (ev->mask & IN_ISDIR)",
+           "\tif (!(ev->mask & IN_MOVED_FROM))\n\t\tdirty_now(l, d, ev->name, ev->name_len);\n"
+           "\tif (ev->mask & IN_ISDIR)"),
+    Mutant("an_overflow_makes_no_walk", LADDER,
+           "\t\trename_doubt_all(l);\n\t\tladder_walk(l);\n", "\t\trename_doubt_all(l);\n"),
+    Mutant("events_of_what_has_no_place_are_dropped", LADDER,
+           "\tif (!ev->name_len)\n\t\treturn;\n", "\tif (!ev->name_len || !tree_placed(d))\n\t\treturn;\n"),
+    Mutant("a_move_that_was_overtaken_is_believed", LADDER,
+           "\t\tif (r->from == d->serial || r->to == d->serial)\n\t\t\trename_doubt(l, i);\n", ""),
+    Mutant("a_move_of_another_place_is_believed", LADDER, "\tif (!rename_is_of(r, d)) {", "\tif (false) {"),
+    # --- directories
+    Mutant("a_new_directory_is_watched_and_not_listed", LADDER,
+           "\tc->flags |= DIR_TO_LIST;\n\tif (d == tree_root(l->tree)", "\tif (d == tree_root(l->tree)"),
+    Mutant("a_directory_that_came_back_is_not_listed", LADDER,
+           "\tif (was_lost || x->flags & DIR_OWED) {", "\tif (false) {"),
+    Mutant("a_directory_that_turned_up_is_not_listed", LADDER,
+           "\tc->flags |= DIR_TO_LIST | DIR_RECURSE | (x->flags & DIR_OWED);\n", ""),
+    Mutant("watches_are_removed_before_the_walk_has_ended", LADDER,
+           "\t\tif (ladder_busy(l))\n\t\t\treturn now_ns + LADDER_LIMBO_NS;\n", ""),
+    Mutant("what_is_absent_from_a_listing_is_not_missed", INTAKE,
+           "\t\t\tintake_dirty(s, dir->serial, name, (size_t)len, epoch);\n", ""),
+    Mutant("a_listing_ignores_what_was_read_and_not_sent", INTAKE,
+           "\tintake_absent_read(s, dir, page, epoch);\n", ""),
+    Mutant("a_reused_inode_is_taken_for_a_rename", INTAKE,
+           "\treturn s->born_ns > row.ctime_ns ? 0 : id;", "\treturn id;"),
+    Mutant("a_directory_that_moved_under_the_reader_is_read_as_gone", READER,
+           "err == -SP_EMOVED ? READ_MOVED : READ_FAILED", "err == -SP_EMOVED ? READ_GONE : READ_FAILED"),
+    Mutant("the_reader_takes_any_directory_at_the_path", READER,
+           "\tif (!err && !path_ident_same(&ident, &dir->ident))", "\tif (false)"),
+    # --- the plan
+    Mutant("a_plan_may_be_older_than_the_last_answer", EXPAND,
+           "\treturn has != item->has_known || (has && !index_row_same(&row, &item->known));", "\treturn false;"),
+    Mutant("a_directory_moved_since_it_was_read_keeps_its_path", EXPAND,
+           "tree_path(d, path) < 0 ||\n\t    strcmp(path, fd->path))", "tree_path(d, path) < 0)"),
+    Mutant("coarse_stamps_are_believed_at_once", PLAN,
+           "\treturn row->type != ENTRY_DIR && proof < row->ctime_ns + tick;", "\treturn false;"),
+    Mutant("everything_is_settled_while_work_is_left", SYNC, "idle && sync_at_rest(s)", "idle"),
+    Mutant("a_torn_file_is_believed", PLAN,
+           "\tret->row.hash = item->hash;\n\tif (item->unstable)\n\t\tset_unstable(ret);\n",
+           "\tret->row.hash = item->hash;\n"),
+    # --- the commit
+    Mutant("nothing_is_in_doubt_when_it_is_sent", EXPAND,
+           "\texpand_doubt(f);\n\tif (f->writing && !f->index_err)", "\tif (f->writing && !f->index_err)"),
+    Mutant("a_commit_id_is_used_again", EXPAND, "\thead.seq = ++s->seq;", "\thead.seq = s->seq + 1;"),
+    # --- the answer
+    Mutant("a_failed_cycle_is_forgotten", ACK,
+           "\tdefault:\n\t\tack_later(f);\n\t}\n\tack_all_back(f, 0);", "\tdefault:\n\t\tack_later(f);\n\t}"),
+    Mutant("an_answer_that_cannot_be_read_is_success", ACK,
+           "\t} else if (f->push.err) {\n\t\tack_failure(f);",
+           "\t} else if (f->push.err == -SP_EINTEGRITY) {\n\t\tack_success(f);\n"
+           "\t} else if (f->push.err) {\n\t\tack_failure(f);"),
+    Mutant("what_was_refused_is_applied", ACK,
+           "\t\tf->sent[f->push.outcomes[i].index].outcome = &f->push.outcomes[i];", "\t\t;"),
+    Mutant("an_unstable_file_is_not_dirty_again", ACK,
+           "\tif (coalesce_later(s->dirty, serial, sent->name, sent->name_len, barrier_now(&s->barrier),\n"
+           "\t\t\t   now, now + s->conf.max_delay_ns))\n"
+           "\t\tintake_dirty(s, serial, sent->name, sent->name_len, barrier_now(&s->barrier));\n", ""),
+    Mutant("an_older_hub_is_not_noticed_by_its_answers", ACK,
+           "f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version", "false"),
+    Mutant("an_older_hub_is_not_noticed_by_its_state", SYNC,
+           "(s->older || state->version < s->asked_version)", "s->older"),
+    Mutant("other_names_of_an_inode_are_not_dirty", LINKS, "\t\telse\n\t\t\tlinks_dirty(s, &at);\n", ""),
+    Mutant("a_name_that_left_its_inode_says_nothing", LINKS,
+           "\t\tlinks_dirty(l->f->sync, &at);\n\t\treturn;\n", "\t\treturn;\n"),
+]
