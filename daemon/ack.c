@@ -334,14 +334,27 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 	flight_item_done(f, item);
 }
 
-/* What is listed where it was may be about what stands there now: look. */
+/* Whether @d still is where this move has put it. */
+static bool ack_arrived(const struct dir *d, const struct dir *to, const struct sent *sent)
+{
+	return d && d->parent == to && d->name_len == sent->to_name_len &&
+	       !memcmp(d->name, sent->to_name, sent->to_name_len);
+}
+
+/*
+ * What is listed where it was may be about what stands there now: look. And a directory that was gone again
+ * before the index knew its new place was looked for at the old one only.
+ */
 static void ack_moved(struct sync *s, const struct sent *sent)
 {
 	const struct dir *from = tree_by_id(s->tree, sent->dir_id);
+	const struct dir *to = tree_by_id(s->tree, sent->to_id);
 
 	s->n.moves_sent++;
 	if (from && skips_has(s->skips, from->serial, sent->name, sent->name_len))
 		intake_dirty(s, from->serial, sent->name, sent->name_len, s->barrier.first);
+	if (to && !ack_arrived(tree_by_id(s->tree, sent->row.child), to, sent))
+		intake_dirty(s, to->serial, sent->to_name, sent->to_name_len, s->barrier.first);
 }
 
 static void ack_give_up(struct flight *f, const struct sent *sent, const char *reason)

@@ -301,11 +301,9 @@ static int copy_below(struct settling *st, uint64_t id, uint64_t copy, unsigned 
 		return 0;
 	while (!err &&
 	       (len = index_next(st->ix, id, len ? name : NULL, (size_t)len, name, &row)) >= 0) {
-		bool copied = row.type == ENTRY_DIR && row.child >= st->copies;
-
-		if (row.type == ENTRY_DIR && moving_by_id(st, row.child))
-			continue;
-		if (copied) /* before that it may have been a file */
+		/* Copied to, or moved away: it may have been a file, or a file may have been put there. */
+		if (row.type == ENTRY_DIR &&
+		    (row.child >= st->copies || moving_by_id(st, row.child)))
 			row.type = ENTRY_FILE;
 		err = copy_row(st, copy, name, (size_t)len, &row, &child);
 		if (!err && row.type == ENTRY_DIR)

@@ -951,6 +951,17 @@ void fs_writeback(struct fs *fs)
 		fs->handles[h].dirty = 0;
 }
 
+void fs_stamp_maps(struct fs *fs)
+{
+	for (unsigned h = 0; h < HANDLES_MAX; h++) {
+		struct handle *f = &fs->handles[h];
+
+		if (f->d && f->stored)
+			f->d->inode->mtime_ns = f->d->inode->ctime_ns = fs->now_ns;
+		f->dirty = 0;
+	}
+}
+
 int fs_linkat(struct fs *fs, int h, const char *path)
 {
 	const struct handle *f = handle_of(fs, h);

@@ -69,6 +69,9 @@ int fs_truncate(struct fs *fs, int h, uint64_t size);
 int fs_store(struct fs *fs, int h, uint64_t off, const void *data, size_t len);
 /** fs_writeback() - all dirty pages go to the disk: the next store to each moves the timestamps again. */
 void fs_writeback(struct fs *fs);
+/** fs_stamp_maps() - what was stored through mappings moves the timestamps now. Linux does not do that; but what
+ * is unmapped while nobody watches leaves no other sign, and no daemon could find it. */
+void fs_stamp_maps(struct fs *fs);
 /** fs_linkat() - give what fs_open() made with O_TMPFILE (or any open file) a name. */
 int fs_linkat(struct fs *fs, int h, const char *path);
 int fs_close(struct fs *fs, int h);

@@ -164,6 +164,7 @@ static struct slot *slot_any(struct slot *slots, unsigned n)
 static bool fails_without(struct slot *s, const struct trace *t, size_t from, size_t n)
 {
 	s->trace->seed = t->seed;
+	s->trace->profile = t->profile;
 	s->trace->n = t->n - n;
 	memcpy(s->trace->moves, t->moves, from * sizeof(t->moves[0]));
 	memcpy(s->trace->moves + from, t->moves + from + n,
@@ -266,6 +267,7 @@ static void failed(struct slot *s, const struct options *o)
 	}
 	t = shared(sizeof(*t));
 	t->seed = s->trace->seed;
+	t->profile = s->trace->profile;
 	t->n = s->trace->n;
 	memcpy(t->moves, s->trace->moves, t->n * sizeof(t->moves[0]));
 	snprintf(why, sizeof(why), "%s", s->result->why);
@@ -362,6 +364,8 @@ static int replay(struct slot *s, const struct options *o)
 		return 2;
 	}
 	fclose(in);
+	if (o->trace) /* as it is written now */
+		print_trace(s->trace, o->trace);
 	s->seed = s->trace->seed;
 	s->opt = (struct world_options){ .seed = s->seed, .replay = true, .verbose = o->verbose };
 	slot_begin(s);
@@ -434,7 +438,7 @@ int main(int argc, char **argv)
 	struct options o = { .from = 1, .seeds = 100, .ops = 1000, .jobs = 2 };
 	struct slot slots[JOBS_MAX] = { 0 };
 	struct totals t = { 0 };
-	int c, ret;
+	int c, ret = 0;
 
 	program = argv[0];
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)

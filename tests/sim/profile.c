@@ -9,23 +9,26 @@
 #include "tests/sim/random.h"
 #include "tests/sim/sys.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static uint64_t one_of(struct random *r, const uint64_t *v, uint32_t n)
 {
 	return v[random_below(r, n)];
 }
 
-#define ONE_OF(r, ...)                                                         \
-	one_of(r, (const uint64_t[]){ __VA_ARGS__ },                           \
+#define ONE_OF(r, ...)                               \
+	one_of(r, (const uint64_t[]){ __VA_ARGS__ }, \
 	       sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t))
 
 static void make_ground(struct profile *p, struct random *r)
 {
 	p->granule_ns = ONE_OF(r, 0, 0, NSEC_PER_MSEC, 4 * NSEC_PER_MSEC, 10 * NSEC_PER_MSEC,
 			       NSEC_PER_SEC, 2 * NSEC_PER_SEC);
-	p->queue_max = (uint32_t)ONE_OF(r, 16384, 16384, 16384, 64, 16, 6);
-	p->watches_max = (uint32_t)ONE_OF(r, 100000, 100000, 100000, 100000, 12, 4);
+	p->queue_max = ONE_OF(r, 16384, 16384, 16384, 64, 16, 6);
+	p->watches_max = ONE_OF(r, 100000, 100000, 100000, 100000, 12, 4);
 	p->root_moves = !random_below(r, 16);
 }
 
@@ -48,33 +51,66 @@ void profile_make(struct profile *p, uint64_t seed)
 	*p = (struct profile){ .op = 0 };
 	make_ground(p, &r);
 	make_daemon(p, &r);
-	p->op = (uint16_t)ONE_OF(&r, 150, 250, 400, 600);
-	p->net = (uint16_t)ONE_OF(&r, 30, 100, 200);
-	p->time = (uint16_t)ONE_OF(&r, 20, 60, 120);
-	p->flush = (uint16_t)ONE_OF(&r, 100, 400);
-	p->crash = (uint16_t)ONE_OF(&r, 0, 0, 30, 150);
-	p->stop = (uint16_t)ONE_OF(&r, 0, 0, 30);
-	p->wall = (uint16_t)ONE_OF(&r, 0, 0, 20);
-	p->limits = (uint16_t)ONE_OF(&r, 0, 0, 20);
-	p->faults = (uint16_t)ONE_OF(&r, 0, 50);
-	p->restore = (uint16_t)ONE_OF(&r, 0, 0, 0, 0, 0, 0, 0, 20);
-	p->fine = (uint16_t)ONE_OF(&r, 50, 300, 800);
-	p->badness = (unsigned)ONE_OF(&r, 0, 1, 2, 3);
+	p->op = ONE_OF(&r, 150, 250, 400, 600);
+	p->net = ONE_OF(&r, 30, 100, 200);
+	p->time = ONE_OF(&r, 20, 60, 120);
+	p->flush = ONE_OF(&r, 100, 400);
+	p->crash = ONE_OF(&r, 0, 0, 30, 150);
+	p->stop = ONE_OF(&r, 0, 0, 30);
+	p->wall = ONE_OF(&r, 0, 0, 20);
+	p->limits = ONE_OF(&r, 0, 0, 20);
+	p->faults = ONE_OF(&r, 0, 50);
+	p->restore = ONE_OF(&r, 0, 0, 0, 0, 0, 0, 0, 20);
+	p->fine = ONE_OF(&r, 50, 300, 800);
+	p->badness = ONE_OF(&r, 0, 1, 2, 3);
 	p->other = !random_below(&r, 20);
 }
 
 void profile_text(const struct profile *p, char *out, size_t size)
 {
-	snprintf(out, size,
-		 "ticks of %llu us, queue %u, watches %u%s, quiet %llu ms, delay %llu ms, batch %zu, "
-		 "memory %zu MiB, audit %llu s%s, crash %u, stop %u, restore %u, badness %u%s",
-		 (unsigned long long)(p->granule_ns / 1000), p->queue_max, p->watches_max,
-		 p->root_moves ? ", root moves" : "",
-		 (unsigned long long)(p->quiet_ns / NSEC_PER_MSEC),
-		 (unsigned long long)(p->max_delay_ns / NSEC_PER_MSEC), p->batch_files,
-		 p->memory_bytes >> 20, (unsigned long long)(p->audit_ns / NSEC_PER_SEC),
-		 p->poll ? ", polls" : "", p->crash, p->stop, p->restore, p->badness,
-		 p->other ? ", another writer" : "");
+	FILE *f = fmemopen(out, size, "w");
+
+#define FIELD_TEXT(name)                                                                \
+	fprintf(f, "%s" #name " %llu", first ? "" : ", ", (unsigned long long)p->name), \
+		first = false;
+	bool first = true;
+
+	if (!f)
+		return;
+	PROFILE_FIELDS(FIELD_TEXT)
+#undef FIELD_TEXT
+	fclose(f);
+}
+
+void profile_print(const struct profile *p, FILE *out)
+{
+	fputs("profile", out);
+#define FIELD_PRINT(name) fprintf(out, " %llu", (unsigned long long)p->name);
+	PROFILE_FIELDS(FIELD_PRINT)
+#undef FIELD_PRINT
+	fputc('\n', out);
+}
+
+static bool next_number(const char **at, uint64_t *ret)
+{
+	char *end;
+
+	*ret = strtoull(*at, &end, 10);
+	if (end == *at)
+		return false;
+	*at = end;
+	return true;
+}
+
+int profile_parse(const char *line, struct profile *ret)
+{
+	bool ok = !strncmp(line, "profile ", 8);
+	const char *at = line + 8;
+
+#define FIELD_PARSE(name) ok = ok && next_number(&at, &ret->name);
+	PROFILE_FIELDS(FIELD_PARSE)
+#undef FIELD_PARSE
+	return ok ? 0 : -EINVAL;
 }
 
 void profile_faults(unsigned n, struct net_faults *ret)

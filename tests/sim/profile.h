@@ -9,32 +9,38 @@
 #include "tests/sim/net.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+
+/* clang-format off */
+#define PROFILE_FIELDS(X)                                                                       \
+	/* the file system and the kernel */                                                    \
+	X(granule_ns) X(queue_max) X(watches_max) X(root_moves)                                 \
+	/* the daemon; max_delete 0: the default */                                             \
+	X(quiet_ns) X(max_delay_ns) X(audit_ns) X(batch_files) X(memory_bytes) X(poll) X(max_delete) \
+	/* of a thousand moves of the scheduler; the others let a thread go on */               \
+	X(op) X(net) X(time)                                                                    \
+	/* of a thousand of its rare moves */                                                   \
+	X(flush) X(crash) X(stop) X(wall) X(limits) X(faults) X(restore)                        \
+	/* of a thousand times that a thread goes on, it goes a few points only */              \
+	X(fine)                                                                                 \
+	/* of the network, 0 good ... 3; whether another writer commits, too */                 \
+	X(badness) X(other)
+/* clang-format on */
 
 struct profile {
-	/* the file system and the kernel */
-	uint64_t granule_ns;
-	uint32_t queue_max, watches_max;
-	bool root_moves;
-	/* the daemon */
-	uint64_t quiet_ns, max_delay_ns, audit_ns;
-	size_t batch_files, memory_bytes;
-	bool poll;
-	uint64_t max_delete; /* 0: the default */
-	/* the scheduler: of a thousand moves … */
-	uint16_t op, run, net, time;
-	uint16_t flush;             /* … and of a thousand of the rest */
-	uint16_t crash, stop, wall; /* … */
-	uint16_t limits, faults, restore;
-	uint16_t fine; /* of a thousand times a thread goes on, it goes a few points only */
-	unsigned badness; /* of the network: 0 good … 3 */
-	bool other;       /* another writer commits, too */
+#define PROFILE_FIELD(name) uint64_t name;
+	PROFILE_FIELDS(PROFILE_FIELD)
+#undef PROFILE_FIELD
 };
 
 void profile_make(struct profile *p, uint64_t seed);
 /** profile_text() - in words. */
 void profile_text(const struct profile *p, char *out, size_t size);
+/** profile_print() - as one line of numbers. */
+void profile_print(const struct profile *p, FILE *out);
+/** profile_parse() - what profile_print() wrote. Return: 0 or -EINVAL. */
+int profile_parse(const char *line, struct profile *ret);
 /** profile_faults() - what a network of badness @n (0 … 3) does. */
 void profile_faults(unsigned n, struct net_faults *ret);
 /** profile_config() - the daemon's configuration. */

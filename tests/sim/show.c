@@ -23,10 +23,11 @@ void show_requests(void)
 
 static void show_change(const struct change *c, size_t i)
 {
-	static const char *const ops[] = { "?", "put", "put directory", "put symlink", "delete",
-					   "move" };
+	static const char *const ops[] = { "?",           "put",    "put directory",
+					   "put symlink", "delete", "move" };
 
-	fprintf(stderr, "               %zu: %s %.*s", i, ops[c->op], (int)c->e.path_len, c->e.path);
+	fprintf(stderr, "               %zu: %s %.*s", i, ops[c->op], (int)c->e.path_len,
+		c->e.path);
 	if (c->op == CHANGE_MOVE)
 		fprintf(stderr, " to %.*s", (int)c->to_len, c->to);
 	if (c->op <= CHANGE_PUT_SYMLINK)

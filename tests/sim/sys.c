@@ -530,8 +530,9 @@ static int proc_open(const char *path)
 		return text_open("");
 	if (!strcmp(path, "/proc/sys/kernel/random/boot_id"))
 		return text_open("00000000-0000-4000-8000-000000000000\n");
-	if (strcmp(path, "/proc/sys/fs/inotify/max_user_watches") &&
-	    strcmp(path, "/proc/sys/user/max_inotify_watches"))
+	if (strcmp(path, "/proc/sys/fs/inotify/max_user_watches") && strcmp(path, "/proc/sys/user/"
+										  "max_inotify_"
+										  "watches"))
 		return -1;
 	snprintf(number, sizeof(number), "%u\n", sys.watches_max);
 	return text_open(number);
@@ -849,8 +850,8 @@ int __wrap_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout
 		fiber_point();
 	for (unsigned i = 0; i < d->n_watched && n < max; i++)
 		if (d->watched[i].events & EPOLLIN && readable(d->watched[i].fd))
-			events[n++] =
-				(struct epoll_event){ .events = EPOLLIN, .data = d->watched[i].data };
+			events[n++] = (struct epoll_event){ .events = EPOLLIN,
+							    .data = d->watched[i].data };
 	return n;
 }
 

@@ -11,12 +11,13 @@
 #define LINE_BYTES (OP_LINE_MAX + 64u)
 
 static const char *const kinds[MOVE_KINDS] = {
-	[MOVE_OP] = "op",           [MOVE_RUN] = "run",         [MOVE_NET] = "net",
-	[MOVE_TIME] = "time",       [MOVE_FLUSH] = "flush",     [MOVE_CONFIRM] = "confirm",
-	[MOVE_NUDGE] = "nudge",     [MOVE_START] = "start",     [MOVE_STOP] = "stop",
-	[MOVE_CRASH] = "crash",     [MOVE_WALL] = "wall",       [MOVE_QUEUE] = "queue",
-	[MOVE_WATCHES] = "watches", [MOVE_FAULTS] = "faults",   [MOVE_DOWN] = "down",
-	[MOVE_MARK] = "mark",        [MOVE_BACKUP] = "backup",   [MOVE_RESTORE] = "restore", [MOVE_OTHER] = "other",
+	[MOVE_OP] = "op",           [MOVE_RUN] = "run",       [MOVE_NET] = "net",
+	[MOVE_TIME] = "time",       [MOVE_FLUSH] = "flush",   [MOVE_CONFIRM] = "confirm",
+	[MOVE_NUDGE] = "nudge",     [MOVE_START] = "start",   [MOVE_STOP] = "stop",
+	[MOVE_CRASH] = "crash",     [MOVE_WALL] = "wall",     [MOVE_QUEUE] = "queue",
+	[MOVE_WATCHES] = "watches", [MOVE_FAULTS] = "faults", [MOVE_DOWN] = "down",
+	[MOVE_MARK] = "mark",       [MOVE_BACKUP] = "backup", [MOVE_RESTORE] = "restore",
+	[MOVE_OTHER] = "other",
 };
 
 void trace_move_text(const struct move *m, char *out, size_t size)
@@ -38,6 +39,7 @@ void trace_print(const struct trace *t, FILE *out)
 	char line[LINE_BYTES];
 
 	fprintf(out, "seed %" PRIu64 "\n", t->seed);
+	profile_print(&t->profile, out);
 	for (size_t i = 0; i < t->n; i++) {
 		trace_move_text(&t->moves[i], line, sizeof(line));
 		fprintf(out, "%s\n", line);
@@ -75,10 +77,11 @@ int trace_read(struct trace *t, FILE *in, unsigned *ret_line)
 	t->n = 0;
 	if (!fgets(line, sizeof(line), in) || sscanf(line, "seed %" SCNu64, &t->seed) != 1)
 		return -EINVAL;
+	profile_make(&t->profile, t->seed);
 	while (fgets(line, sizeof(line), in)) {
 		++*ret_line;
 		line[strcspn(line, "\n")] = '\0';
-		if (!line[0] || line[0] == '#')
+		if (!line[0] || line[0] == '#' || !profile_parse(line, &t->profile))
 			continue;
 		if (t->n == TRACE_MOVES_MAX || move_read(&t->moves[t->n], line))
 			return -EINVAL;

@@ -25,7 +25,7 @@ struct world_result {
 	uint64_t ops, moves, flushes, crashes, versions, steps;
 	uint64_t simulated_ns;
 	uint64_t digest;
-	char profile[256];
+	char profile[768];
 	char why[WORLD_WHY_MAX];
 };
 
