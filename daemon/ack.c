@@ -704,6 +704,7 @@ void ack_flight(struct flight *f)
 		/* A hub that counts lower than before is not the one it was. */
 		s->older = true;
 		sync_ask_again(s);
+		ack_pause(s, false);
 		ack_all_back(f, 0);
 	} else if (FAULT(commit_acked)) {
 		ack_all_back(f, 0);
