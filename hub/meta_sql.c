@@ -257,7 +257,7 @@ void sql_close(struct sql_conn *c)
 	*c = (struct sql_conn){ 0 };
 }
 
-static int bind_all(sqlite3_stmt *st, const char *fmt, va_list ap)
+static int bind_all(sqlite3_stmt *st, sqlite3_destructor_type keep, const char *fmt, va_list ap)
 {
 	int rc = SQLITE_OK;
 
@@ -272,13 +272,12 @@ static int bind_all(sqlite3_stmt *st, const char *fmt, va_list ap)
 			rc = sqlite3_bind_int64(st, i, va_arg(ap, uint32_t));
 			break;
 		case 't':
-			rc = sqlite3_bind_text(st, i, va_arg(ap, const char *), -1, SQLITE_STATIC);
+			rc = sqlite3_bind_text(st, i, va_arg(ap, const char *), -1, keep);
 			break;
 		case 'b':
 			data = va_arg(ap, const void *);
 			/* A NULL pointer would bind NULL where an empty blob is meant. */
-			rc = sqlite3_bind_blob64(st, i, data ? data : "", va_arg(ap, size_t),
-						 SQLITE_STATIC);
+			rc = sqlite3_bind_blob64(st, i, data ? data : "", va_arg(ap, size_t), keep);
 			break;
 		default:
 			rc = sqlite3_bind_null(st, i);
@@ -287,8 +286,8 @@ static int bind_all(sqlite3_stmt *st, const char *fmt, va_list ap)
 	return rc;
 }
 
-static int start(struct sql_conn *c, enum sql_id id, sqlite3_stmt **ret, const char *fmt,
-		 va_list ap)
+static int start(struct sql_conn *c, enum sql_id id, sqlite3_destructor_type keep,
+		 sqlite3_stmt **ret, const char *fmt, va_list ap)
 {
 	int rc = SQLITE_OK;
 
@@ -297,7 +296,7 @@ static int start(struct sql_conn *c, enum sql_id id, sqlite3_stmt **ret, const c
 					NULL);
 	if (rc == SQLITE_OK) {
 		sqlite3_reset(c->st[id]);
-		rc = bind_all(c->st[id], fmt, ap);
+		rc = bind_all(c->st[id], keep, fmt, ap);
 	}
 	if (rc != SQLITE_OK)
 		return sql_error(c, rc);
@@ -311,7 +310,8 @@ int sql_start(struct sql_conn *c, enum sql_id id, sqlite3_stmt **ret, const char
 	int err;
 
 	va_start(ap, fmt);
-	err = start(c, id, ret, fmt, ap);
+	/* Whoever walks over rows keeps the name he is at where the first one was bound from. */
+	err = start(c, id, SQLITE_TRANSIENT, ret, fmt, ap);
 	va_end(ap);
 	return err;
 }
@@ -340,7 +340,7 @@ int sql_run(struct sql_conn *c, enum sql_id id, const char *fmt, ...)
 	int err;
 
 	va_start(ap, fmt);
-	err = start(c, id, &st, fmt, ap);
+	err = start(c, id, SQLITE_STATIC, &st, fmt, ap);
 	va_end(ap);
 	if (err)
 		return err;

@@ -178,7 +178,7 @@ void sql_close(struct sql_conn *c);
 /**
  * sql_start() - the statement @id, reset, with its parameters bound.
  * @fmt: one letter a parameter: i (int64_t or uint64_t), u (uint32_t or an enum), b (const void *,
- *       size_t), t (const char *), z (NULL, no argument). Bytes are borrowed until sql_stop().
+ *       size_t), t (const char *), z (NULL, no argument). Bytes are copied.
  *
  * Return: 0 with @ret, or an error.
  */
@@ -187,7 +187,7 @@ int sql_start(struct sql_conn *c, enum sql_id id, sqlite3_stmt **ret, const char
 int sql_step(struct sql_conn *c, sqlite3_stmt *st);
 /** sql_stop() - end reading: the statement holds no snapshot any more. */
 void sql_stop(sqlite3_stmt *st);
-/** sql_run() - sql_start() and step to the end. Return: 0 or an error. */
+/** sql_run() - sql_start() and step to the end; bytes are not copied. Return: 0 or an error. */
 int sql_run(struct sql_conn *c, enum sql_id id, const char *fmt, ...);
 
 /** struct sql_row - an entry row. @e.path is not set; @e.target belongs to the statement. */

@@ -27,17 +27,22 @@ static void teardown(void)
 	store_remove(&st);
 }
 
-static void put_files(uint64_t seq, unsigned int n)
+static void put_more(uint64_t seq, unsigned int from, unsigned int to)
 {
 	struct body *b = body_new(1, 7, seq);
 	char path[32], text[64];
 
-	for (unsigned int i = 0; i < n; i++) {
+	for (unsigned int i = from; i < to; i++) {
 		snprintf(path, sizeof(path), "f%u", i);
 		snprintf(text, sizeof(text), "%llu %u", (unsigned long long)seq, i);
 		body_text(&st, b, path, EXPECT_ANY, text);
 	}
 	cr_expect_eq(store_verdict(&st, b, NULL), META_APPLIED);
+}
+
+static void put_files(uint64_t seq, unsigned int n)
+{
+	put_more(seq, 0, n);
 }
 
 static int check(const char *workspace, struct fsck_result *r)
@@ -76,6 +81,19 @@ Test(fsck, H10_everything_is_counted_once, .init = setup, .fini = teardown)
 	cr_expect_eq(check("nobody", &r), -SP_ENOWORKSPACE);
 	cr_assert_eq(check("w", &r), 0);
 	cr_expect_eq(r.blobs, 11u);
+	fsck_result_free(&r);
+}
+
+/* Names that end where others go on, over the end of a page. */
+Test(fsck, H10_no_row_of_a_large_directory_is_passed_over, .init = setup, .fini = teardown)
+{
+	struct fsck_result r;
+
+	put_files(1, 4000);
+	put_more(2, 4000, 5000);
+	cr_assert_eq(check(NULL, &r), 0);
+	cr_expect(r.sound);
+	cr_expect_eq(r.blobs, 5000u);
 	fsck_result_free(&r);
 }
 
