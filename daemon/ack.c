@@ -652,10 +652,17 @@ static void ack_later(struct flight *f)
 		s->fatal = f->push.err;
 }
 
+/* As ack_answered(): sent again before that, a move that was made is refused, and forgotten with all that is in it. */
+static bool ack_settled(struct flight *f)
+{
+	f->answered = f->unsure && ack_settle_moves(f);
+	if (f->answered)
+		ack_disk_full(f->sync);
+	return !f->answered;
+}
+
 static void ack_failure(struct flight *f)
 {
-	if (f->unsure && ack_settle_moves(f))
-		ack_no_index(f);
 	switch (-f->push.err) {
 	case SP_EMISSING:
 		if (ack_missing(f))
@@ -698,6 +705,8 @@ void ack_flight(struct flight *f)
 
 	if (f->push.err == -ECANCELED) {
 		ack_all_back(f, 0);
+	} else if (f->push.err && !ack_settled(f)) {
+		return;
 	} else if (f->push.err) {
 		ack_failure(f);
 	} else if (f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version) {

@@ -490,8 +490,7 @@ static void expand_planned(struct flight *f, struct read_item *item, struct plan
 	case PLAN_SKIP:
 	case PLAN_TOUCH:
 	case PLAN_NOTHING:
-		if (expand_quiet(f, item, plan, at, d))
-			flight_item_done(f, item);
+		item->settled = expand_quiet(f, item, plan, at, d);
 		break;
 	case PLAN_PUT:
 	case PLAN_REPLACE:
@@ -535,10 +534,9 @@ static void expand_item(struct flight *f, struct read_item *item)
 		return;
 	}
 	plan_item(item, &plan);
-	if (hold_item(f, item, &plan, at.path)) {
-		flight_item_done(f, item);
+	item->settled = hold_item(f, item, &plan, at.path);
+	if (item->settled)
 		return;
-	}
 	if (item->result == READ_SPECIAL)
 		expand_skip(f, item, &at);
 	else if (plan.kind == PLAN_NOTHING ||
@@ -594,6 +592,14 @@ static void expand_doubt(struct flight *f)
 	}
 }
 
+/* What was written of them is in the index; had it failed, they would be read again. */
+static void expand_settle(struct flight *f)
+{
+	for (uint32_t i = 0; i < f->job.n_items; i++)
+		if (f->job.items[i].settled)
+			flight_item_done(f, &f->job.items[i]);
+}
+
 void expand_flight(struct flight *f)
 {
 	int chunk_err = atomic_load(&f->chunk_err);
@@ -629,6 +635,8 @@ void expand_flight(struct flight *f)
 	else if (f->writing)
 		(void)FAULT(intent_written);
 	f->writing = false;
+	if (!f->index_err)
+		expand_settle(f);
 	if (f->index_err) {
 		ack_no_index(f);
 		flight_end(f);

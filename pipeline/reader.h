@@ -81,9 +81,10 @@ struct read_item {
 	char *target;            /* malloc'ed; the job's owner frees it */
 	uint32_t target_len;
 	/* the job's owner's */
-	bool moved;  /* @known is the row of another place: the directory came from there */
-	bool away;   /* the directory that was here is moved by the same commit */
-	bool missed; /* a listing that came meanwhile does not have it */
+	bool moved;   /* @known is the row of another place: the directory came from there */
+	bool away;    /* the directory that was here is moved by the same commit */
+	bool missed;  /* a listing that came meanwhile does not have it */
+	bool settled; /* nothing is sent for it: done with once the index knows what is written */
 	void *user;
 };
 

@@ -64,6 +64,7 @@ void profile_make(struct profile *p, uint64_t seed)
 	p->fine = ONE_OF(&r, 50, 300, 800);
 	p->badness = ONE_OF(&r, 0, 1, 2, 3);
 	p->other = !random_below(&r, 20);
+	p->disk = ONE_OF(&r, 0, 0, 0, 0, 200);
 }
 
 void profile_text(const struct profile *p, char *out, size_t size)
@@ -91,13 +92,14 @@ void profile_print(const struct profile *p, FILE *out)
 	fputc('\n', out);
 }
 
+/* What an older line does not have yet is 0. */
 static bool next_number(const char **at, uint64_t *ret)
 {
 	char *end;
 
 	*ret = strtoull(*at, &end, 10);
 	if (end == *at)
-		return false;
+		return !**at;
 	*at = end;
 	return true;
 }

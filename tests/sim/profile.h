@@ -25,7 +25,9 @@
 	/* of a thousand times that a thread goes on, it goes a few points only */              \
 	X(fine)                                                                                 \
 	/* of the network, 0 good ... 3; whether another writer commits, too */                 \
-	X(badness) X(other)
+	X(badness) X(other)                                                                     \
+	/* of a thousand rare moves: the disk of the state fills up, or has room again */       \
+	X(disk)
 /* clang-format on */
 
 struct profile {

@@ -85,6 +85,7 @@ static struct {
 	} real[REAL_MAX];
 	MDB_env *env;
 	MDB_txn *txns[TXNS_MAX];
+	bool disk_full;
 	uint64_t digest;
 } sys;
 
@@ -953,7 +954,10 @@ int __wrap_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn 
 int __wrap_mdb_txn_commit(MDB_txn *txn)
 {
 	txn_note(txn, NULL);
-	return __real_mdb_txn_commit(txn);
+	if (!sys.disk_full)
+		return __real_mdb_txn_commit(txn);
+	__real_mdb_txn_abort(txn);
+	return ENOSPC;
 }
 
 void __wrap_mdb_txn_abort(MDB_txn *txn)
@@ -976,6 +980,11 @@ int __wrap_fsync(int fd)
 {
 	(void)fd;
 	return 0;
+}
+
+void sys_disk_full(bool full)
+{
+	sys.disk_full = full;
 }
 
 void sys_crash(void)

@@ -43,6 +43,8 @@ void sys_chances(uint64_t salt);
 /** sys_limit_watches() - what /proc says the limit is. */
 void sys_limit_watches(uint32_t max);
 
+/** sys_disk_full() - whether the index cannot be committed for lack of room. */
+void sys_disk_full(bool full);
 /** sys_crash() - the process is dead: its descriptors are closed, its index is left as it is. */
 void sys_crash(void);
 /** sys_tree_fds() - descriptors of the model tree that are open. */

@@ -17,7 +17,7 @@ static const char *const kinds[MOVE_KINDS] = {
 	[MOVE_CRASH] = "crash",     [MOVE_WALL] = "wall",     [MOVE_QUEUE] = "queue",
 	[MOVE_WATCHES] = "watches", [MOVE_FAULTS] = "faults", [MOVE_DOWN] = "down",
 	[MOVE_MARK] = "mark",       [MOVE_BACKUP] = "backup", [MOVE_RESTORE] = "restore",
-	[MOVE_OTHER] = "other",
+	[MOVE_OTHER] = "other",     [MOVE_DISK] = "disk",
 };
 
 void trace_move_text(const struct move *m, char *out, size_t size)

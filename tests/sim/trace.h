@@ -37,6 +37,7 @@ enum move_kind {
 	MOVE_BACKUP,  /* the hub is backed up */
 	MOVE_RESTORE, /* … and restored to that */
 	MOVE_OTHER,   /* another writer commits @x to the hub */
+	MOVE_DISK,    /* the disk of the state is full (@n 1) or has room again (0) */
 	MOVE_KINDS
 };
 

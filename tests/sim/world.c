@@ -55,6 +55,7 @@ static struct {
 	struct op_source *source;
 	struct net_faults faults;
 	uint32_t queue_max, watches_max;
+	bool disk_full;
 	/* the daemon */
 	struct sync_config conf;
 	struct fiber *control;
@@ -299,6 +300,8 @@ static void move_run(const struct move *m)
 	if (!f)
 		return;
 	sys_chances(m->x);
+	/* A daemon does not start, and does not stop cleanly, without room for its state. */
+	sys_disk_full(w.disk_full && w.sync);
 	fiber_run(f, m->n);
 	if (w.control && fiber_ended(w.control))
 		daemon_ended();
@@ -425,6 +428,9 @@ static void make_move(const struct move *m)
 	case MOVE_OTHER:
 		move_other(m);
 		break;
+	case MOVE_DISK:
+		w.disk_full = m->n;
+		break;
 	case MOVE_KINDS:
 		break;
 	}
@@ -529,7 +535,10 @@ static void choose_rare(struct move *m)
 		choose_faults(m);
 	} else if ((roll -= p->faults) < p->restore) {
 		m->kind = w.backup ? MOVE_RESTORE : MOVE_BACKUP;
-	} else if ((roll -= p->restore) < 10) {
+	} else if ((roll -= p->restore) < p->disk) {
+		m->kind = MOVE_DISK;
+		m->n = !w.disk_full;
+	} else if ((roll -= p->disk) < 10) {
 		m->kind = MOVE_CONFIRM;
 	} else if (roll < 30) {
 		op_source_next(w.source, &w.writers, &m->op);
@@ -742,6 +751,8 @@ static void finish(void)
 	net_set_down(w.net, false);
 	w.queue_max = 16384;
 	move_limits();
+	w.disk_full = false;
+	sys_disk_full(false);
 	writers_end();
 	/* A daemon with nothing to say does not notice that the hub is another one. */
 	w.stop_asked |= w.control && w.restored;
