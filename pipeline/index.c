@@ -756,6 +756,7 @@ static int bind_remote(struct index *ix, const char *remote)
 /* Frees all, and leaves the state file as it is. */
 static void drop(struct index *ix)
 {
+	index_unwatch_start();
 	index_abort(ix);
 	mdb_txn_abort(ix->read);
 	if (ix->env)
@@ -810,6 +811,7 @@ static int attach(struct index *ix, const char *state_dir, unsigned starts)
 	if (err)
 		return err;
 	index_mark(ix->state_fd, false, starts);
+	index_watch_start(ix->state_fd, starts + 1);
 	err = load(ix);
 	if (err) {
 		mdb_env_close(ix->env);
@@ -828,7 +830,7 @@ static int attach_or_renew(struct index *ix, const char *state_dir, unsigned sta
 	log_warn("index", "discarded, since it does not open (%s): everything is compared again",
 		 err_str(err));
 	err = index_discard(ix->state_fd);
-	return err ? err : attach(ix, state_dir, 1);
+	return err ? err : attach(ix, state_dir, 0);
 }
 
 int index_open(const char *state_dir, const char *remote, struct index **ret, bool *ret_fresh)
@@ -854,7 +856,7 @@ int index_open(const char *state_dir, const char *remote, struct index **ret, bo
 	if (!err)
 		err = screen(ix, state_dir, &starts);
 	if (!err)
-		err = attach_or_renew(ix, state_dir, starts + 1);
+		err = attach_or_renew(ix, state_dir, starts);
 	if (!err)
 		err = bind_remote(ix, remote);
 	if (err)
@@ -870,6 +872,7 @@ out_drop:
 
 void index_ready(struct index *ix)
 {
+	index_unwatch_start();
 	index_mark(ix->state_fd, false, 0);
 }
 

@@ -77,7 +77,8 @@ struct index_meta {
  * @ret_fresh: true when it is empty (new, or discarded; a warning was logged in that case)
  *
  * What is there is walked by a child process first, since LMDB answers damage with a signal. An
- * index that two starts in a row died of, before index_ready(), is discarded as well.
+ * index that two starts in a row died of, before index_ready(), is discarded as well: by a signal of
+ * their own making, not by one that was sent to end them.
  * Return: 0, -errno when not even a new one can be made.
  * Context: forks, so before any thread starts. Sleeps: reads the whole index, syncs a small file.
  */

@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@
 #define STATE_FILE INDEX_DIR "/state"
 #define DISCARDED INDEX_DIR ".discarded"
 #define BOOT_FILE "/proc/sys/kernel/random/boot_id"
+#define STATE_BYTES 128
 #define BOOT_BYTES 36
 #define VERIFY_SECONDS 300
 
@@ -310,16 +312,23 @@ static void boot_id(char ret[BOOT_BYTES + 1])
 		snprintf(ret, BOOT_BYTES + 1, "%s", text);
 }
 
-void index_mark(int state_fd, bool clean, unsigned starts)
+static size_t state_line(char line[STATE_BYTES], bool clean, unsigned starts)
 {
-	char boot[BOOT_BYTES + 1], line[128];
-	__cleanup_close int dir = -1;
-	int n, err;
+	char boot[BOOT_BYTES + 1];
 
 	boot_id(boot);
-	n = snprintf(line, sizeof(line), "spate-index %u %s %s %u\n", INDEX_FORMAT, boot,
-		     clean ? "clean" : "open", starts);
-	err = io_replace_file(state_fd, STATE_FILE, line, (size_t)n, 0600);
+	return (size_t)snprintf(line, STATE_BYTES, "spate-index %u %s %s %u\n", INDEX_FORMAT, boot,
+				clean ? "clean" : "open", starts);
+}
+
+void index_mark(int state_fd, bool clean, unsigned starts)
+{
+	char line[STATE_BYTES];
+	__cleanup_close int dir = -1;
+	size_t n = state_line(line, clean, starts);
+	int err;
+
+	err = io_replace_file(state_fd, STATE_FILE, line, n, 0600);
 	if (!err)
 		return;
 	/* Without it the next start believes nothing; an old one might say "clean". */
@@ -328,6 +337,56 @@ void index_mark(int state_fd, bool clean, unsigned starts)
 	dir = openat(state_fd, INDEX_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir >= 0)
 		fsync(dir);
+}
+
+/* What a damaged index makes of who reads it: LMDB answers with an assertion, the map with a bus error. */
+static const int faults[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL };
+
+/* What is written of a start that dies of one; one process has one index. */
+static struct {
+	_Atomic int fd; /* of the state file; -1: it is not watched */
+	char line[STATE_BYTES];
+	size_t len;
+	struct sigaction before[ARRAY_SIZE(faults)];
+} watched = { .fd = -1 };
+
+/* In a signal handler: nothing but what is safe in one. */
+static void start_died(int sig)
+{
+	int fd = atomic_exchange(&watched.fd, -1);
+
+	if (fd >= 0 && pwrite(fd, watched.line, watched.len, 0) < 0)
+		fd = -1; /* there is nobody to tell */
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		if (faults[i] == sig)
+			sigaction(sig, &watched.before[i], NULL);
+	raise(sig);
+}
+
+void index_watch_start(int state_fd, unsigned starts)
+{
+	const struct sigaction dies = { .sa_handler = start_died };
+	int fd;
+
+	index_unwatch_start();
+	fd = openat(state_fd, STATE_FILE, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	watched.len = state_line(watched.line, false, starts);
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		sigaction(faults[i], &dies, &watched.before[i]);
+	atomic_store(&watched.fd, fd);
+}
+
+void index_unwatch_start(void)
+{
+	int fd = atomic_exchange(&watched.fd, -1);
+
+	if (fd < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		sigaction(faults[i], &watched.before[i], NULL);
+	close(fd);
 }
 
 static const char *check_state(int state_fd, unsigned *ret_starts)

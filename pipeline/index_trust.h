@@ -137,7 +137,7 @@ int index_env_open(const char *dir, unsigned flags, MDB_env **ret);
 /**
  * index_distrust() - why what is in INDEX_DIR is not to be believed.
  * @state_fd, @state_dir: the same directory
- * @ret_starts: starts in a row that did not become ready
+ * @ret_starts: starts in a row that died of a fault before they were ready
  *
  * Return: a static text, or NULL: trusted, or nothing is there.
  */
@@ -146,6 +146,13 @@ const char *index_distrust(int state_fd, const char *state_dir, unsigned *ret_st
 int index_discard(int state_fd);
 /** index_mark() - write the state file, durably; when that fails there is none. */
 void index_mark(int state_fd, bool clean, unsigned starts);
+/**
+ * index_watch_start() - should this process die of a fault of its own before index_unwatch_start(), the state
+ * file says that @starts have. One that is killed is no evidence: not of the index.
+ */
+void index_watch_start(int state_fd, unsigned starts);
+/** index_unwatch_start() - it survived. Harmless when it is not watched. */
+void index_unwatch_start(void);
 /** index_writer() - load the writer id, or make it. Return: 0 or -errno. */
 int index_writer(int state_fd, uint8_t ret[WRITER_BYTES]);
 

@@ -132,5 +132,5 @@ MUTANTS = [
            "(s->older || state->version < s->asked_version)", "s->older"),
     Mutant("other_names_of_an_inode_are_not_dirty", LINKS, "\t\telse\n\t\t\tlinks_dirty(s, &at);\n", ""),
     Mutant("a_name_that_left_its_inode_says_nothing", LINKS,
-           "\t\tlinks_dirty(l->f->sync, &at);\n\t\treturn;\n", "\t\treturn;\n"),
+           "\t\tlinks_dirty(l->f->sync, &at);\n\t\treturn true;\n", "\t\treturn true;\n"),
 ]

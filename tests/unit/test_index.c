@@ -15,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -454,26 +456,65 @@ IndexTest(S4_another_format_or_a_senseless_state_is_discarded)
 	}
 }
 
-IndexTest(S4_two_starts_that_died_before_ready_discard_it)
+/* As LMDB ends a process that reads damage. */
+static void die_of_it(bool ready)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		struct index *ix;
+		bool is_fresh;
+
+		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
+		if (index_open(dir, REMOTE, &ix, &is_fresh))
+			_exit(1);
+		if (ready)
+			index_ready(ix);
+		abort();
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+IndexTest(S4_two_starts_that_died_of_it_before_ready_discard_it)
 {
 	struct index *ix = opened(true);
 
 	fill(ix, 5);
 	index_close(ix);
-	die_while_open(false, 0);
+	die_of_it(false);
 	die_while_open(true, 0);
-	die_while_open(false, 0);
+	die_of_it(false);
+	die_of_it(true);
+	die_of_it(true);
 	index_close(opened(false));
-	die_while_open(false, 0);
-	die_while_open(false, 0);
+	die_of_it(false);
+	die_of_it(false);
 	index_close(opened(true));
 	ix = opened(true);
 	fill(ix, 5);
 	index_close(ix);
 	for (int i = 0; i < 3; i++) {
-		die_while_open(false, 0);
+		die_of_it(false);
 		index_close(opened(false));
 	}
+}
+
+IndexTest(S4_starts_that_are_killed_before_ready_say_nothing_about_it)
+{
+	struct index *ix = opened(true);
+
+	fill(ix, 5);
+	index_close(ix);
+	for (int i = 0; i < 5; i++)
+		die_while_open(false, 0);
+	index_close(opened(false));
+	die_of_it(false);
+	die_while_open(false, 0);
+	die_while_open(false, 0);
+	die_of_it(false);
+	index_close(opened(true));
 }
 
 static void flip_bytes(const char *path, int n)
