@@ -238,7 +238,7 @@ Test(meta, an_epoch_is_still_the_only_one_after_a_restart, .init = setup, .fini 
 	cr_expect_eq(put_in(ME, 7, 1, "1"), META_APPLIED);
 	epoch = store_epoch(&st, ME, 7);
 	store_close(&st);
-	cr_assert_eq(store_open(&st, false), 0);
+	cr_assert_eq(store_open(&st, true), 0);
 	cr_expect_eq(put_in(ME, 7, 2, "late"), META_STALE_EPOCH);
 	cr_expect_eq(store_epoch(&st, ME, epoch), epoch);
 	cr_expect_eq(put_in(ME, epoch, 1, "2"), META_APPLIED);
@@ -254,7 +254,7 @@ Test(meta, nothing_is_applied_after_what_was_sent_later_and_changed_nothing, .in
 	cr_expect_eq(put_in(OTHER, 7, 3, "1"), META_NOTHING);
 	cr_expect_eq(put_in(OTHER, 7, 2, "late"), META_ID_REUSED);
 	store_close(&st);
-	cr_assert_eq(store_open(&st, false), 0);
+	cr_assert_eq(store_open(&st, true), 0);
 	cr_expect_eq(put_in(ME, 7, 2, "late"), META_ID_REUSED);
 	cr_expect_eq(store_head(&st, NULL), 1u);
 }
