@@ -26,7 +26,8 @@
 	X(SP_EMALFORMED,  5013, "malformed message")                                \
 	X(SP_ETOOBIG,     5014, "over a limit")                                     \
 	X(SP_EMOVED,      5015, "the directory is not the one it was")              \
-	X(SP_EMISSING,    5016, "the hub lacks contents the commit names")
+	X(SP_EMISSING,    5016, "the hub lacks contents the commit names")          \
+	X(SP_ESUPERSEDED, 5017, "the hub takes another start of spate for this one")
 
 enum {
 #define SP_ERR_ENUM(name, value, text) name = value,

@@ -543,8 +543,9 @@ static void ack_success(struct flight *f)
 	s->last_error[0] = '\0';
 	s->batch_files = MIN(s->batch_files * 2, s->conf.batch_files);
 	histogram_add(&s->commit_seconds, clock_ns() - f->sent_ns);
+	/* The workspace is there now, and gives epochs. */
 	if (!s->uid_known)
-		sync_ask_state(s);
+		sync_ask_again(s);
 }
 
 /* --- failures: nothing was applied -------------------------------------------------------------- */
@@ -661,6 +662,21 @@ static bool ack_settled(struct flight *f)
 	return !f->answered;
 }
 
+/* Not applied, since the hub has another epoch, or another workspace, than we believe: ask. */
+static void ack_ask_again(struct flight *f)
+{
+	struct sync *s = f->sync;
+
+	if (f->push.err == -SP_ESUPERSEDED)
+		sync_trouble(s, f->push.err,
+			     "the hub takes another start of spate for this one: if a copy of the "
+			     "state in "
+			     "%s is in use, give one of them a state of its own",
+			     s->conf.state);
+	ack_pause(s, false);
+	sync_ask_again(s);
+}
+
 static void ack_failure(struct flight *f)
 {
 	switch (-f->push.err) {
@@ -683,7 +699,15 @@ static void ack_failure(struct flight *f)
 		ack_later(f);
 		sync_ask_again(f->sync);
 		break;
+	case SP_ESUPERSEDED:
+		ack_ask_again(f);
+		break;
 	case SP_ECONFLICT:
+		/* Somebody else has made the workspace. */
+		if (!f->sync->uid_known) {
+			ack_ask_again(f);
+			break;
+		}
 		ack_later(f);
 		ack_conflicts(f);
 		break;

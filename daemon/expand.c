@@ -551,6 +551,9 @@ static void expand_head(struct flight *f)
 	struct commit_head head = { .epoch = s->epoch, .base = BASE_NONE };
 
 	memcpy(head.writer, index_meta(s->index)->writer, WRITER_BYTES);
+	/* Of what makes the workspace nothing comes a second time, and none of another start's. */
+	if (!s->uid_known)
+		head.base = 0;
 	/* A workspace that was there and is not any more is not made anew behind our back. */
 	if (!s->uid_known && (s->conf.create || s->conf.url.loopback))
 		head.flags |= COMMIT_CREATE;

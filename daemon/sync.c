@@ -232,7 +232,7 @@ void sync_ask_state(struct sync *s)
 	if (s->state_asked)
 		return;
 	request_init(rq, "GET", s->conf.once ? &retry_default : &retry_forever, 65536);
-	if (s->remote->ops->state_request(s->remote, rq))
+	if (s->remote->ops->epoch_request(s->remote, index_meta(s->index)->writer, s->epoch, rq))
 		return;
 	rq->done = sync_state_ended;
 	rq->ctx = s;
@@ -257,6 +257,14 @@ unsigned sync_wait_anew(struct sync *s)
 		if (s->cookies[i].number && s->cookies[i].seen)
 			s->cookies[i].epoch = epoch;
 	return epoch;
+}
+
+/* For the commit that makes the workspace, which no hub can have given one for. */
+static void sync_own_epoch(struct sync *s)
+{
+	do {
+		io_random(&s->epoch, sizeof(s->epoch));
+	} while (epoch_given(s->epoch));
 }
 
 /* The index is about another workspace, or a hub that lost versions: it says nothing then. */
@@ -317,9 +325,12 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	s->connects = flight_any(s) ? s->asked_connects :
 				      atomic_load(&pool_stats(s->pool)->connects);
 	if (!state->exists) {
+		if (epoch_given(s->epoch))
+			sync_own_epoch(s);
 		memset(s->uid, 0, sizeof(s->uid));
 		index_set_remote(s->index, s->uid, s->version);
 	} else {
+		s->epoch = state->epoch;
 		memcpy(s->uid, state->uid, sizeof(s->uid));
 		if (unknown)
 			return adopt_begin(s, state);
@@ -633,7 +644,7 @@ static int sync_open_index(struct sync *s, char why[512])
 	if (err)
 		return fail(why, err, "index");
 	s->version = index_meta(s->index)->version;
-	io_random(&s->epoch, sizeof(s->epoch));
+	sync_own_epoch(s);
 	return 0;
 }
 

@@ -353,6 +353,10 @@ static void reply_verdict(struct http_request *r, struct work *w)
 		reply_error(r, REPLY_COMMIT_ID_REUSED, "header.seq",
 			    "this commit id was used for another body");
 		return;
+	case META_STALE_EPOCH:
+		reply_error(r, REPLY_STALE_EPOCH, "header.epoch",
+			    "another epoch was given to this writer");
+		return;
 	case META_STALE_BASE:
 		reply_stale(r, w);
 		return;

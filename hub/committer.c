@@ -44,8 +44,9 @@ struct group {
 	struct pack_place places[GROUP_JOBS][2]; /* of their areas */
 	size_t n;
 	size_t bytes;
-	bool sync; /* the packs are synced before COMMIT */
-	bool kept; /* a job changed rows, which may refer to its contents */
+	bool sync;  /* the packs are synced before COMMIT */
+	bool kept;  /* a job changed rows, which may refer to its contents */
+	bool noted; /* a job changed rows, which do not */
 };
 
 /* Nothing may be acknowledged after a sync that failed: a second one would lie. */
@@ -121,6 +122,10 @@ static int job_apply(struct committer *c, struct job *job)
 	if (job->kind == JOB_BLOBS)
 		return c->meta->ops->blobs_add(c->meta, job->tenant, job->frames, job->n_frames,
 					       &job->n_new);
+	if (job->kind == JOB_EPOCH)
+		return c->meta->ops->epoch(c->meta, job->commit.workspace, job->commit.head.writer,
+					   job->commit.head.epoch, &job->result,
+					   &job->commit.head.epoch);
 	if (job->tenant)
 		job->commit.tenant = job->tenant;
 	job->commit.frames = job->frames;
@@ -139,6 +144,7 @@ static int group_rows(struct committer *c, struct group *g)
 		if (err)
 			return err;
 		g->kept |= job_kept(job);
+		g->noted |= job->result.noted;
 	}
 	return 0;
 }
@@ -189,16 +195,16 @@ static int group_commit(struct committer *c, struct group *g)
 	err = group_rows(c, g);
 	if (!err)
 		err = group_secure(c, g);
-	if (!err && g->kept)
+	if (!err && (g->kept || g->noted))
 		err = FAULT(hub_before_commit);
-	if (err || !g->kept) {
+	if (err || !(g->kept || g->noted)) {
 		ops->end(c->meta, false);
 		return err;
 	}
 	err = ops->end(c->meta, true);
 	if (err && err != -ENOSPC && err != -ENOMEM)
 		die("COMMIT", err);
-	if (!err && g->sync)
+	if (!err && g->sync && g->kept)
 		c->tail = false;
 	return err;
 }

@@ -14,7 +14,7 @@
 
 struct committer;
 
-enum job_kind { JOB_COMMIT, JOB_BLOBS };
+enum job_kind { JOB_COMMIT, JOB_BLOBS, JOB_EPOCH };
 
 /**
  * struct job - one request's work. Owned by the submitter, who must keep it and everything it
@@ -22,7 +22,9 @@ enum job_kind { JOB_COMMIT, JOB_BLOBS };
  */
 struct job {
 	enum job_kind kind;
-	struct meta_commit commit; /* JOB_COMMIT; .frames is filled by the committer */
+	struct meta_commit
+		commit; /* JOB_COMMIT; .frames is filled by the committer. JOB_EPOCH: workspace,
+				    * writer and the epoch it had, which becomes the one it has */
 	const char *tenant;
 	const unsigned char *area; /* frames, verified */
 	size_t area_len;
@@ -32,7 +34,7 @@ struct job {
 	size_t n_frames;
 	/* results, valid in @done */
 	int err;                       /* 0, -ENOSPC, -errno */
-	struct meta_result result;     /* JOB_COMMIT; the job's owner frees it */
+	struct meta_result result;     /* not of JOB_BLOBS; the job's owner frees it */
 	size_t n_new;                  /* JOB_BLOBS */
 	void (*done)(struct job *job); /* committer thread; must not block */
 	void *ctx;

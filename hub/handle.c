@@ -41,6 +41,7 @@ void routes_handle(struct http_request *r)
 		[ROUTE_MANIFEST_HASH] = versions_hash,
 		[ROUTE_LOG] = versions_log,
 		[ROUTE_WORKSPACE] = versions_workspace,
+		[ROUTE_EPOCH] = versions_epoch,
 		[ROUTE_BLOB] = contents_blob,
 		[ROUTE_FSCK] = checks_begin,
 		[ROUTE_FSCK_STATUS] = checks_status,

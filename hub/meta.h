@@ -54,20 +54,22 @@ enum meta_verdict {
 	META_APPLIED,  /* version, outcomes */
 	META_REPLAYED, /* the same id and body were applied before: version, outcomes of then */
 	/* no change moved anything: version = head, outcomes. A new workspace is made all the same;
-	 * the id is not kept: asked again, the hub decides again, and nothing was done twice */
+	 * the answer is kept, so that what was sent before it cannot come after it */
 	META_NOTHING,
 	META_NO_WORKSPACE, /* does not exist and COMMIT_CREATE is not set */
 	META_ID_REUSED,
-	META_STALE_BASE, /* expected = head.base, version = actual */
-	META_REFUSED,    /* atomic, and something was refused: those outcomes; nothing applied */
-	META_MISSING,    /* missing[]; nothing applied */
-	META_INVALID,    /* field: file below file, duplicate…; nothing applied */
+	META_STALE_EPOCH, /* the writer has been given another one */
+	META_STALE_BASE,  /* expected = head.base, version = actual */
+	META_REFUSED,     /* atomic, and something was refused: those outcomes; nothing applied */
+	META_MISSING,     /* missing[]; nothing applied */
+	META_INVALID,     /* field: file below file, duplicate…; nothing applied */
 };
 
 /** struct meta_result - filled by commit(); release with meta_result_free(). */
 struct meta_result {
 	enum meta_verdict verdict;
-	bool kept; /* something was written: paths or the blob index may refer to its contents */
+	bool kept;  /* something was written: paths or the blob index may refer to its contents */
+	bool noted; /* something was written that refers to no content */
 	uint64_t version;
 	struct outcome *outcomes;
 	uint32_t n_outcomes;
@@ -108,6 +110,14 @@ struct meta_ops {
 	 * Return: 0 with @ret filled (whatever the verdict), or -errno / -ENOSPC: undone.
 	 */
 	int (*commit)(struct meta *m, const struct meta_commit *c, struct meta_result *ret);
+	/**
+	 * epoch() - give a writer the only epoch that counts from now on.
+	 * @had: kept if that is it, else a new one is made up
+	 *
+	 * Return: 0 with @ret (META_NO_WORKSPACE or META_APPLIED; noted: it is new) and @ret_epoch, -errno.
+	 */
+	int (*epoch)(struct meta *m, const char *workspace, const uint8_t writer[WRITER_BYTES],
+		     uint64_t had, struct meta_result *ret, uint64_t *ret_epoch);
 	/** blobs_add() - index contents sent ahead. @ret_new: how many were not there before. */
 	int (*blobs_add)(struct meta *m, const char *tenant, const struct meta_frame *frames,
 			 size_t n, size_t *ret_new);

@@ -109,14 +109,30 @@ static int replay(struct commit_run *run, sqlite3_stmt *st)
 	return 0;
 }
 
+/*
+ * What a process has sent may arrive when it is long dead: from the moment its successor was given an epoch
+ * nothing older is applied. Return: 1, or 0 with the verdict.
+ */
+static int epoch_current(struct commit_run *run, uint64_t epoch)
+{
+	if (!epoch_given(epoch) && !epoch_given(run->c->head.epoch))
+		return 1;
+	run->res->verdict = META_STALE_EPOCH;
+	return 0;
+}
+
 /* The row of this writer stands at @st. Return: 1 the id is new, 0 verdict set, -errno. */
 static int writer_compare(struct commit_run *run, sqlite3_stmt *st)
 {
 	const struct commit_head *h = &run->c->head;
 	uint64_t seq = (uint64_t)sqlite3_column_int64(st, 2);
 
+	uint64_t epoch = (uint64_t)sqlite3_column_int64(st, 1);
+
 	run->writer = sqlite3_column_int64(st, 0);
-	if ((uint64_t)sqlite3_column_int64(st, 1) != h->epoch || h->seq > seq)
+	if (epoch != h->epoch)
+		return epoch_current(run, epoch);
+	if (h->seq > seq)
 		return 1;
 	if (h->seq == seq && sqlite3_column_bytes(st, 3) == SHA_BYTES &&
 	    !memcmp(sqlite3_column_blob(st, 3), &run->c->digest, SHA_BYTES))
@@ -140,6 +156,8 @@ static int writer_find(struct commit_run *run)
 		sql_stop(st);
 		return r;
 	}
+	if (!r && !epoch_current(run, 0))
+		return 0;
 	if (!r)
 		r = sql_run(run->db, SQL_WRITER_ADD, "ibiibi", run->ws, h->writer,
 			    sizeof(h->writer), h->epoch, h->seq, &run->c->digest,
@@ -226,7 +244,8 @@ static int conclude(struct commit_run *run)
 	}
 	res->verdict = nothing ? META_NOTHING : META_APPLIED;
 	res->version = nothing ? run->head : run->version;
-	if (nothing && !run->created)
+	run->noted = nothing && !run->created;
+	if (run->noted)
 		return 0;
 	if (!nothing)
 		err = version_add(run);
@@ -269,6 +288,16 @@ static int decide(struct commit_run *run)
 	return conclude(run);
 }
 
+/* All is undone but for the answer: no commit that was sent before this one is applied after it. */
+static int note_nothing(struct commit_run *run)
+{
+	int r = writer_find(run);
+
+	if (r > 0)
+		r = writer_save(run);
+	return r;
+}
+
 static int run_in_savepoint(struct commit_run *run)
 {
 	int keep, err = sql_run(run->db, SQL_SAVEPOINT, "");
@@ -286,9 +315,11 @@ static int run_in_savepoint(struct commit_run *run)
 		run->pass++;
 	} while (!keep && !err && run->again && !run->stop);
 	run->res->kept = keep > 0;
+	run->res->noted = run->noted;
+	if (!err && run->noted)
+		err = note_nothing(run);
 	if (!err)
 		err = sql_run(run->db, SQL_RELEASE, "");
-	run->res->kept = keep > 0;
 	return keep < 0 ? keep : err;
 }
 
@@ -322,4 +353,74 @@ int meta_commit(struct meta *meta, const struct meta_commit *c, struct meta_resu
 	if (err)
 		meta_result_free(ret);
 	return err;
+}
+
+/* --- epochs -------------------------------------------------------------------------------- */
+
+static uint64_t epoch_new(void)
+{
+	uint64_t epoch;
+
+	io_random(&epoch, sizeof(epoch));
+	return (epoch & ~EPOCH_GIVEN_MASK) | EPOCH_GIVEN;
+}
+
+/* Return: 1 and where the writer is, 0 it is not there, -errno. */
+static int epoch_writer(struct sql_conn *db, uint64_t ws, const uint8_t *writer, int64_t *ret_id,
+			uint64_t *ret_epoch)
+{
+	sqlite3_stmt *st;
+	int r = sql_start(db, SQL_WRITER, &st, "ib", ws, writer, (size_t)WRITER_BYTES);
+
+	if (!r)
+		r = sql_step(db, st);
+	if (r <= 0)
+		return r;
+	*ret_id = sqlite3_column_int64(st, 0);
+	*ret_epoch = (uint64_t)sqlite3_column_int64(st, 1);
+	sql_stop(st);
+	return r;
+}
+
+static int epoch_give(struct sql_conn *db, uint64_t ws, const uint8_t *writer, uint64_t had,
+		      struct meta_result *ret, uint64_t *ret_epoch)
+{
+	static const struct sha none;
+	uint64_t epoch = 0;
+	int64_t id = 0;
+	int r = epoch_writer(db, ws, writer, &id, &epoch);
+
+	if (r < 0)
+		return r;
+	*ret_epoch = epoch;
+	if (r && epoch_given(epoch) && epoch == had)
+		return 0;
+	*ret_epoch = epoch_new();
+	ret->noted = true;
+	if (r)
+		return sql_run(db, SQL_WRITER_EPOCH, "ii", id, *ret_epoch);
+	return sql_run(db, SQL_WRITER_ADD, "ibiibi", ws, writer, (size_t)WRITER_BYTES, *ret_epoch,
+		       UINT64_C(0), &none, sizeof(none), UINT64_C(0));
+}
+
+/**
+ * meta_epoch() - epoch() of struct meta_ops.
+ */
+int meta_epoch(struct meta *meta, const char *workspace, const uint8_t writer[WRITER_BYTES],
+	       uint64_t had, struct meta_result *ret, uint64_t *ret_epoch)
+{
+	struct sql_conn *db = &((struct meta_sqlite *)meta)->writer;
+	sqlite3_stmt *st;
+	uint64_t ws;
+	int r = sql_start(db, SQL_WORKSPACE, &st, "t", workspace);
+
+	*ret = (struct meta_result){ .verdict = META_NO_WORKSPACE };
+	if (!r)
+		r = sql_step(db, st);
+	if (r <= 0)
+		return r;
+	ws = (uint64_t)sqlite3_column_int64(st, 0);
+	sql_stop(st);
+	ret->verdict = META_APPLIED;
+	return epoch_give(db, ws, writer, had, ret, ret_epoch);
 }

@@ -108,6 +108,7 @@
 		      " VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                                    \
 	X(WRITER_SET, "UPDATE writer SET epoch=?2, seq=?3, digest=?4, version=?5,"          \
 		      " outcomes=?6 WHERE id=?1")                                           \
+	X(WRITER_EPOCH, "UPDATE writer SET epoch=?2, seq=0, outcomes=NULL WHERE id=?1")     \
 	X(WRITER_FOREIGN, "SELECT max(version) FROM writer WHERE ws=?1 AND id<>?2")         \
 	X(VERSION_ADD, "INSERT INTO version VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")    \
 	X(VERSION_WRITER, "SELECT writer FROM version WHERE ws=?1 AND v=?2")                \
@@ -221,6 +222,8 @@ void meta_reader_put(struct meta_sqlite *m, struct sql_conn *c);
 
 /* The larger verbs, a file each. */
 int meta_commit(struct meta *m, const struct meta_commit *c, struct meta_result *ret);
+int meta_epoch(struct meta *m, const char *workspace, const uint8_t writer[WRITER_BYTES],
+	       uint64_t had, struct meta_result *ret, uint64_t *ret_epoch);
 int meta_manifest(struct meta *m, uint64_t ws, uint64_t version, const char *after,
 		  size_t after_len,
 		  int (*fn)(void *ctx, const struct entry *e, const struct meta_blob *blob),

@@ -351,6 +351,7 @@ static void sqlite_close(struct meta *meta)
 static const struct meta_ops sqlite_ops = {
 	.begin = sqlite_begin,
 	.commit = meta_commit,
+	.epoch = meta_epoch,
 	.blobs_add = sqlite_blobs_add,
 	.tail_add = sqlite_tail_add,
 	.tail_clear = sqlite_tail_clear,

@@ -32,6 +32,7 @@
 	X(VERSION_NOT_FOUND,       404)                                                     \
 	X(METHOD_NOT_ALLOWED,      405)                                                     \
 	X(CONCURRENT_MODIFICATION, 409)                                                     \
+	X(STALE_EPOCH,             409)                                                     \
 	X(REJECTED,                409)                                                     \
 	X(CHECK_RUNNING,           409)                                                     \
 	X(LIMIT,                   413)                                                     \

@@ -34,6 +34,7 @@ static const struct route_rule top_rules[] = {
 static const struct route_rule workspace_rules[] = {
 	{ "", ROUTE_WORKSPACE, false, false, 0 },
 	{ "/bulk", ROUTE_BULK, true, false, BULK_BYTES_MAX },
+	{ "/epoch", ROUTE_EPOCH, true, false, 0 },
 	{ "/fetch", ROUTE_FETCH, true, false, RECORDS_BODY_MAX },
 	{ "/manifest", ROUTE_MANIFEST, false, false, 0 },
 	{ "/manifest-hash", ROUTE_MANIFEST_HASH, false, false, 0 },

@@ -26,6 +26,7 @@
 	X(FETCH,         "fetch")                                                           \
 	X(MANIFEST,      "manifest")                                                        \
 	X(MANIFEST_HASH, "manifest_hash")                                                   \
+	X(EPOCH,         "epoch")                                                           \
 	X(LOG,           "log")                                                             \
 	X(WORKSPACE,     "workspace")                                                       \
 	X(BLOB,          "blob")                                                            \

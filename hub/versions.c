@@ -7,13 +7,16 @@
 #include "base/path.h"
 #include "hub/commit.h"
 #include "hub/reply.h"
+#include "hub/work.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #define LOG_LIMIT 100
+#define EPOCH_HEX 16
 #define LOG_LIMIT_MAX 1000
 #define CACHED_HASHES 16
 #define PAGE_END_BYTES 16 /* the last record of a page */
@@ -53,7 +56,8 @@ bool versions_at(struct http_request *r, const struct meta_workspace *ws, uint64
 	return versions_check(r, ws, *ret);
 }
 
-void versions_workspace(struct http_request *r)
+/* @epoch: of the writer that asks, or NULL. */
+static void reply_workspace(struct http_request *r, const char *epoch)
 {
 	struct meta_workspace ws;
 	char id[2 * sizeof(ws.uid) + 1];
@@ -61,8 +65,68 @@ void versions_workspace(struct http_request *r)
 	if (!versions_find(r, &ws))
 		return;
 	hex_encode(ws.uid, sizeof(ws.uid), id);
-	reply_json(r, json_pack("{s:s, s:s, s:I, s:i}", "workspace", r->route.workspace, "id", id,
-				"version", (json_int_t)ws.version, "protocol", PROTO_VERSION));
+	reply_json(r, json_pack("{s:s, s:s, s:I, s:i, s:s*}", "workspace", r->route.workspace, "id",
+				id, "version", (json_int_t)ws.version, "protocol", PROTO_VERSION,
+				"epoch", epoch));
+}
+
+void versions_workspace(struct http_request *r)
+{
+	reply_workspace(r, NULL);
+}
+
+/* --- epochs ------------------------------------------------------------------------------ */
+
+/* Durable by now, so the version below is one that nothing older can follow. */
+static void on_epoch(struct http_request *r)
+{
+	const struct work *w = r->work;
+	char epoch[EPOCH_HEX + 1];
+
+	snprintf(epoch, sizeof(epoch), "%016llx", (unsigned long long)w->job.commit.head.epoch);
+	if (w->job.err)
+		reply_errno(r, w->job.err, "epoch");
+	else if (w->job.result.verdict == META_NO_WORKSPACE)
+		reply_no_workspace(r, r->route.workspace);
+	else
+		reply_workspace(r, epoch);
+}
+
+/* Return: 0 or the name of the query value that is wrong. */
+static const char *epoch_query(const struct http_request *r, struct commit_head *head)
+{
+	char text[2 * WRITER_BYTES + 1];
+	int n = route_query(r->route.query, "writer", text, sizeof(text));
+	uint8_t bytes[sizeof(head->epoch)];
+
+	if (n < 0 || hex_decode(text, (size_t)n, head->writer, WRITER_BYTES))
+		return "writer";
+	n = route_query(r->route.query, "epoch", text, sizeof(text));
+	if (n == -ENOENT)
+		return NULL;
+	if (n < 0 || hex_decode(text, (size_t)n, bytes, sizeof(bytes)))
+		return "epoch";
+	memcpy(&head->epoch, bytes, sizeof(bytes));
+	head->epoch = be64toh(head->epoch);
+	return NULL;
+}
+
+void versions_epoch(struct http_request *r)
+{
+	struct commit_head head = { .epoch = 0 };
+	const char *wrong = epoch_query(r, &head);
+	struct work *w;
+
+	if (wrong) {
+		reply_error(r, REPLY_BAD_REQUEST, wrong, "not in hexadecimal digits");
+		return;
+	}
+	w = work_new(r, JOB_EPOCH);
+	if (!w)
+		return;
+	w->job.commit.workspace = r->route.workspace;
+	w->job.commit.head = head;
+	work_submit(w, on_epoch);
 }
 
 /* --- log --------------------------------------------------------------------------------- */

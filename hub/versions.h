@@ -9,6 +9,8 @@
 
 /** versions_workspace() - GET /v1/workspaces/W. */
 void versions_workspace(struct http_request *r);
+/** versions_epoch() - POST …/epoch. */
+void versions_epoch(struct http_request *r);
 /** versions_log() - GET …/log. */
 void versions_log(struct http_request *r);
 /** versions_manifest() - GET …/manifest. */

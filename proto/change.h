@@ -42,6 +42,15 @@ struct change {
 #define COMMIT_ATOMIC 1u
 #define COMMIT_CREATE 2u
 #define BASE_NONE UINT64_MAX
+/* The upper bits of an epoch that a hub has given; a client that makes one up avoids them. */
+#define EPOCH_GIVEN (0xe90cull << 48)
+#define EPOCH_GIVEN_MASK (0xffffull << 48)
+
+/** epoch_given() - whether a hub has given it, so that only its last one counts. */
+static inline bool epoch_given(uint64_t epoch)
+{
+	return (epoch & EPOCH_GIVEN_MASK) == EPOCH_GIVEN;
+}
 
 /** struct commit_head - the first record of a bulk body. */
 struct commit_head {

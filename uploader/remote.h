@@ -24,6 +24,7 @@ struct remote_state {
 	bool exists;
 	uint8_t uid[16];
 	uint64_t version;
+	uint64_t epoch; /* of the writer that asked with epoch_request(); else 0 */
 };
 
 /** struct push - one cycle on its way. Its owner keeps it until the last request ended. */
@@ -53,6 +54,12 @@ struct remote_ops {
 	/** state_request()/state_reply() - ask where the workspace is. No workspace is no error. */
 	int (*state_request)(struct remote *r, struct request *rq);
 	int (*state_reply)(struct remote *r, const struct request *rq, struct remote_state *ret);
+	/**
+	 * epoch_request() - ask the same as @writer, who is given the only epoch of which commits are applied
+	 * from then on: @had, if it is that one, or another.
+	 */
+	int (*epoch_request)(struct remote *r, const uint8_t writer[WRITER_BYTES], uint64_t had,
+			     struct request *rq);
 	/**
 	 * next() - fill the next request of @p. Return: 1 filled, 0 the push has ended, -SP_ETOOBIG for a
 	 * body over the limit, -EINVAL for a bulk that is not finished. @step 0 begins (again).

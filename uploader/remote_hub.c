@@ -10,6 +10,7 @@
 #include "proto/digest.h"
 #include "proto/url.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -60,6 +61,29 @@ static int hub_state_request(struct remote *r, struct request *rq)
 	return fill(r, rq, "GET", "", STATE_REPLY_MAX);
 }
 
+static int hub_epoch_request(struct remote *r, const uint8_t writer[WRITER_BYTES], uint64_t had,
+			     struct request *rq)
+{
+	char hex[2 * WRITER_BYTES + 1], after[96];
+
+	hex_encode(writer, WRITER_BYTES, hex);
+	snprintf(after, sizeof(after), "/epoch?writer=%s&epoch=%016llx", hex,
+		 (unsigned long long)had);
+	return fill(r, rq, "POST", after, STATE_REPLY_MAX);
+}
+
+static int parse_epoch(const json_t *epoch, uint64_t *ret)
+{
+	uint8_t bytes[sizeof(*ret)];
+
+	if (!json_is_string(epoch) ||
+	    hex_decode(json_string_value(epoch), json_string_length(epoch), bytes, sizeof(bytes)))
+		return -SP_EINTEGRITY;
+	memcpy(ret, bytes, sizeof(bytes));
+	*ret = be64toh(*ret);
+	return epoch_given(*ret) ? 0 : -SP_EINTEGRITY;
+}
+
 static bool same_text(const json_t *value, const char *text)
 {
 	return json_is_string(value) && json_string_length(value) == strlen(text) &&
@@ -96,6 +120,8 @@ static int hub_state_reply(struct remote *r, const struct request *rq, struct re
 		return err;
 	body = request_json(rq);
 	err = parse_state(r, body, ret);
+	if (!err && !strcmp(rq->method, "POST"))
+		err = parse_epoch(json_object_get(body, "epoch"), &ret->epoch);
 	json_decref(body);
 	return err;
 }
@@ -350,6 +376,7 @@ static void hub_close(struct remote *r)
 static const struct remote_ops hub_ops = {
 	.name = "spate",
 	.state_request = hub_state_request,
+	.epoch_request = hub_epoch_request,
 	.state_reply = hub_state_reply,
 	.next = hub_next,
 	.reply = hub_reply,

@@ -116,6 +116,8 @@ int request_result(const struct request *rq)
 		return -SP_EUNAVAIL;
 	if (rq->status == 401 || rq->status == 403)
 		return -SP_EAUTH;
+	if (!strcmp(rq->error_code, "STALE_EPOCH"))
+		return -SP_ESUPERSEDED;
 	if (rq->status == 409)
 		return -SP_ECONFLICT;
 	if (rq->status == 413)

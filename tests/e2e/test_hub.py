@@ -224,6 +224,40 @@ class HubTest(unittest.TestCase):
         return unpack_all(reply[2])
 
 
+class Epochs(HubTest):
+    def ask(self, query):
+        return self.hub.ask("POST", f"/v1/workspaces/w/epoch?{query}", b"")
+
+    def given(self, had=""):
+        r = self.ask(f"writer={WRITER.hex()}" + (f"&epoch={had}" if had else ""))
+        self.assertEqual(r[0], 200, r[2])
+        return json.loads(r[2])
+
+    def test_an_epoch_is_given_and_kept_and_replaced(self):
+        self.refused(self.ask(f"writer={WRITER.hex()}"), 404, "WORKSPACE_NOT_FOUND")
+        self.applied(self.hub.commit(Bulk(1).put(b"a", b"1")))
+        state = json.loads(self.hub.ask("GET", "/v1/workspaces/w")[2])
+        first = self.given()
+        self.assertRegex(first.pop("epoch"), "^e90c[0-9a-f]{12}$")
+        self.assertEqual(first, state)
+        epoch = self.given()["epoch"]
+        self.assertEqual(self.given(epoch)["epoch"], epoch)
+        self.refused(self.hub.commit(Bulk(2).put(b"a", b"late")), 409, "STALE_EPOCH", "header.epoch")
+        self.assertEqual(self.applied(self.hub.commit(Bulk(1, epoch=int(epoch, 16)).put(b"a", b"2"))), [[2, 0]])
+        self.assertNotEqual(self.given()["epoch"], epoch)
+        self.refused(self.hub.commit(Bulk(2, epoch=int(epoch, 16)).put(b"a", b"3")), 409, "STALE_EPOCH")
+
+    def test_what_is_no_writer_and_no_epoch_is_named(self):
+        self.applied(self.hub.commit(Bulk(1).put(b"a", b"1")))
+        for query, field in [("", "writer"), ("writer=", "writer"), ("writer=00", "writer"),
+                             (f"writer={'g' * 32}", "writer"), (f"writer={'0' * 34}", "writer"),
+                             (f"writer={WRITER.hex()}&epoch=1", "epoch"),
+                             (f"writer={WRITER.hex()}&epoch={'x' * 16}", "epoch"),
+                             (f"writer={WRITER.hex()}&epoch={'0' * 18}", "epoch")]:
+            self.refused(self.ask(query), 400, "BAD_REQUEST", field)
+        self.refused(self.hub.ask("GET", f"/v1/workspaces/w/epoch?writer={WRITER.hex()}"), 405, "METHOD_NOT_ALLOWED")
+
+
 class Commits(HubTest):
     def test_a_commit_comes_back_exactly(self):
         big = os.urandom(300_000)

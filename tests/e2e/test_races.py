@@ -5,7 +5,7 @@ import json, os, shutil, subprocess, sys, threading, time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from proxy import Proxy
-from spate import SPATE, World, check, compare, main
+from spate import SPATE, World, check, compare, main, wait_for
 
 
 class SlowWorld(World):
@@ -15,7 +15,8 @@ class SlowWorld(World):
         self.hub()
         self.proxy = Proxy(self.port, late=delay)
         url = f"http://127.0.0.1:{self.proxy.port}/w"
-        return self.start(["watch", self.tree, "--to", url, "--state", self.state, "--io", self.io], "ready")
+        self.watching = ["watch", self.tree, "--to", url, "--state", self.state, "--io", self.io]
+        return self.start(self.watching, "ready")
 
 
 def fill(d, n=5):
@@ -23,6 +24,68 @@ def fill(d, n=5):
     for i in range(n):
         with open(f"{d}/f{i}", "w") as f:
             f.write(f"{i}")
+
+
+def write(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def kill_while_committing(w):
+    """A commit stays on its way, and the watch that sent it is dead."""
+    w.proxy.set(["keep"], 1)
+    write(f"{w.tree}/a", "of the killed one")
+    write(f"{w.tree}/gone", "of the killed one")
+    wait_for(lambda: w.proxy.kept, "a commit")
+    w.processes[-1].kill()
+    w.proxy.calm()
+
+
+def late(w, code):
+    for head, body in w.proxy.let_through():
+        said = json.loads(body).get("code") if body[:1] == b"{" else head.split(b"\r\n")[0]
+        check(said == code, f"the late commit: {said}, not {code}")
+
+
+def C2_a_commit_of_a_killed_watch_arrives_after_those_of_the_next():
+    with SlowWorld() as w:
+        write(f"{w.tree}/a", "first")
+        w.slow_watch(0)
+        w.flush()
+        kill_while_committing(w)
+        write(f"{w.tree}/a", "second")
+        os.unlink(f"{w.tree}/gone")
+        w.start(w.watching, "ready")
+        w.exact("without the late one")
+        late(w, "STALE_EPOCH")
+        w.exact("after the late one")
+
+
+def C2_a_commit_of_a_killed_watch_arrives_when_the_next_has_begun():
+    """The next one has nothing to send: what it believes must stay true all the same."""
+    with SlowWorld() as w:
+        write(f"{w.tree}/a", "first")
+        w.slow_watch(0)
+        w.flush()
+        kill_while_committing(w)
+        write(f"{w.tree}/a", "first")
+        os.unlink(f"{w.tree}/gone")
+        w.start(w.watching, "ready")
+        w.flush()
+        late(w, "STALE_EPOCH")
+        w.exact("after the late one")
+
+
+def C2_a_commit_that_would_have_made_the_workspace_arrives_when_another_has():
+    with SlowWorld() as w:
+        w.slow_watch(0)
+        kill_while_committing(w)
+        write(f"{w.tree}/a", "second")
+        os.unlink(f"{w.tree}/gone")
+        w.start(w.watching, "ready")
+        w.exact("without the late one")
+        late(w, "STALE_EPOCH")
+        w.exact("after the late one")
 
 
 def S5_a_directory_replaced_while_its_deletion_is_on_its_way():
@@ -288,7 +351,10 @@ def a_directory_made_anew_while_what_moved_in_the_old_one_is_on_its_way():
             w.exact(what)
 
 
-main([a_directory_made_anew_while_what_moved_in_the_old_one_is_on_its_way,
+main([C2_a_commit_of_a_killed_watch_arrives_after_those_of_the_next,
+      C2_a_commit_of_a_killed_watch_arrives_when_the_next_has_begun,
+      C2_a_commit_that_would_have_made_the_workspace_arrives_when_another_has,
+      a_directory_made_anew_while_what_moved_in_the_old_one_is_on_its_way,
       S5_a_directory_replaced_while_its_deletion_is_on_its_way, S5_a_directory_that_was_a_file_for_a_moment,
       S5_a_directory_moved_while_its_files_are_on_their_way, W3_a_directory_renamed_over_a_name_that_was_just_read,
       C5_a_file_rewritten_and_removed_while_it_is_on_its_way,

@@ -280,6 +280,16 @@ def refuse(x):
 
 
 @fault
+def keep(x):
+    """A commit is on its way until somebody lets it through, whatever becomes of its sender."""
+    if b"/bulk" not in x.head.split(b"\r\n")[0]:
+        return x.proxy.pass_on(x)
+    x.proxy.kept.append(x)
+    x.proxy.let_go.wait(60)
+    raise Closed
+
+
+@fault
 def swap(x):
     """The last reply to a request of the same kind, whoever's it was, and whether the hub sees this one or not."""
     other = x.proxy.last_reply(x.head)
@@ -302,6 +312,7 @@ class Proxy:
         self.injected = collections.Counter()
         self.requests = 0
         self.in_flight = self.in_flight_max = 0
+        self.kept, self.let_go = [], threading.Event()
         self.replies = {}  # the last one passed on, by kind of request
         self.streams = set()
         self.over = False
@@ -324,6 +335,15 @@ class Proxy:
 
     def calm(self):
         self.set([], 0)
+
+    def let_through(self):
+        """What was kept arrives. (head, body) of each reply, which nobody waits for any more."""
+        late = [Exchange(self, None, {}, x.head, x.body) for x in self.kept]
+        replies = [x.forward() for x in late]
+        for x in late:
+            x.hang_up_hub()
+        self.let_go.set()
+        return replies
 
     def hang_up(self, s):
         try:

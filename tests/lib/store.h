@@ -349,6 +349,17 @@ static inline enum meta_verdict store_verdict(struct store *s, struct body *b,
 	return v;
 }
 
+/** store_epoch() - ask for the epoch of @writer, which has @had. Return: it, 0 without a workspace. */
+static inline uint64_t store_epoch(struct store *s, uint8_t writer, uint64_t had)
+{
+	struct body *b = body_new(writer, had, 0);
+	struct job job;
+
+	cr_expect_eq(store_job(s, b, JOB_EPOCH, &job), 0);
+	body_free(b);
+	return job.result.verdict == META_APPLIED ? job.commit.head.epoch : 0;
+}
+
 static inline uint64_t store_head(struct store *s, uint64_t *ret_ws)
 {
 	struct meta_workspace ws = { 0 };

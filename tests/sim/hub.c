@@ -475,14 +475,51 @@ static unsigned get_manifest_hash(struct model_hub *h, const struct hub_request 
 	return 200;
 }
 
-static unsigned get_state(struct model_hub *h, struct buf *reply)
+/* @more: members of the object. */
+static unsigned get_state(struct model_hub *h, const char *more, struct buf *reply)
 {
 	char id[2 * sizeof(h->uid) + 1];
 
 	hex_encode(h->uid, sizeof(h->uid), id);
-	buf_printf(reply, "{\"workspace\":\"%s\",\"id\":\"%s\",\"version\":%llu,\"protocol\":%d}",
-		   h->workspace, id, (unsigned long long)h->version, PROTO_VERSION);
+	buf_printf(reply, "{\"workspace\":\"%s\",\"id\":\"%s\",\"version\":%llu,\"protocol\":%d%s}",
+		   h->workspace, id, (unsigned long long)h->version, PROTO_VERSION, more);
 	return 200;
+}
+
+static uint64_t new_epoch(struct model_hub *h)
+{
+	uint64_t epoch = h->next_epoch;
+	struct sha hash;
+
+	h->next_epoch = 0;
+	if (epoch)
+		return epoch;
+	h->ids->given++;
+	digest_sha(h->digester, &h->ids->given, sizeof(h->ids->given), &hash);
+	memcpy(&epoch, hash.b, sizeof(epoch));
+	return (epoch & ~EPOCH_GIVEN_MASK) | EPOCH_GIVEN;
+}
+
+static unsigned post_epoch(struct model_hub *h, const struct hub_request *rq, struct buf *reply)
+{
+	char hex[2 * WRITER_BYTES + 1] = "", had[17] = "0", more[64], *end;
+	int n = query_value(rq->path, "writer", hex, sizeof(hex));
+	struct hub_writer *w;
+	uint8_t uid[WRITER_BYTES];
+	uint64_t epoch;
+
+	if (n < 0 || hex_decode(hex, (size_t)n, uid, sizeof(uid)) ||
+	    query_value(rq->path, "epoch", had, sizeof(had)) == -EINVAL)
+		return hub_wrong(h, reply, 400, "BAD_REQUEST", "writer or epoch");
+	epoch = strtoull(had, &end, 16);
+	w = &h->writers[hub_writer_of(h, uid) - 1];
+	if (w->fresh || w->epoch != epoch || !epoch_given(epoch)) {
+		free(w->outcomes);
+		*w = (struct hub_writer){ .epoch = new_epoch(h) };
+		memcpy(w->uid, uid, sizeof(uid));
+	}
+	snprintf(more, sizeof(more), ",\"epoch\":\"%016llx\"", (unsigned long long)w->epoch);
+	return get_state(h, more, reply);
 }
 
 /* --- requests ------------------------------------------------------------------------------ */
@@ -513,12 +550,14 @@ static unsigned on_workspace(struct model_hub *h, const struct hub_request *rq, 
 	workspace[n] = '\0';
 	if (post && what == strlen("/bulk") && !strncmp(route, "/bulk", what))
 		return post_bulk(h, rq, workspace, reply);
-	if (post)
+	if (post && (what != strlen("/epoch") || strncmp(route, "/epoch", what)))
 		return hub_wrong(h, reply, 404, "NOT_FOUND", "%s", rq->path);
 	if (!h->exists || strcmp(workspace, h->workspace))
 		return hub_error(reply, 404, "WORKSPACE_NOT_FOUND", "\"closest\":[]", "none");
+	if (post)
+		return post_epoch(h, rq, reply);
 	if (!what)
-		return get_state(h, reply);
+		return get_state(h, "", reply);
 	if (what == strlen("/manifest") && !strncmp(route, "/manifest", what))
 		return get_manifest(h, rq, reply);
 	if (what == strlen("/manifest-hash") && !strncmp(route, "/manifest-hash", what))
@@ -540,7 +579,7 @@ unsigned model_hub_handle(struct model_hub *h, const struct hub_request *rq, str
 	};
 	bool post = !strcmp(rq->method, "POST");
 
-	if (post != !!rq->len)
+	if (rq->len ? !post : post && !strstr(rq->path, "/epoch?"))
 		return hub_wrong(h, ret_reply, 400, "BAD_LENGTH", "%zu bytes", rq->len);
 	if (rq->len > BULK_BYTES_MAX)
 		return hub_wrong(h, ret_reply, 413, "LIMIT", "%zu bytes", rq->len);
@@ -747,6 +786,11 @@ void model_hub_on_put(struct model_hub *h, void (*fn)(void *ctx, const struct hu
 {
 	h->on_put = fn;
 	h->on_put_ctx = ctx;
+}
+
+void model_hub_next_epoch(struct model_hub *h, uint64_t epoch)
+{
+	h->next_epoch = epoch;
 }
 
 uint64_t model_hub_version(const struct model_hub *h)

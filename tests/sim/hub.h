@@ -46,6 +46,9 @@ int model_hub_other(struct model_hub *h, const char *path, const void *data, siz
  * after it are gone then. */
 struct model_hub *model_hub_snapshot(const struct model_hub *h);
 
+/** model_hub_next_epoch() - the epoch that is given next, as another hub has made it up. */
+void model_hub_next_epoch(struct model_hub *h, uint64_t epoch);
+
 /** struct hub_file - one path of the newest version. */
 struct hub_file {
 	const char *path; /* relative, NUL-terminated */

@@ -22,6 +22,7 @@ enum verdict {
 	NOTHING,
 	NO_WORKSPACE,
 	ID_REUSED,
+	STALE_EPOCH,
 	STALE,
 	REFUSED,
 	MISSING,
@@ -499,23 +500,26 @@ static bool find_workspace(struct run *r, const char *workspace)
 	return r->created && !h->exists;
 }
 
-static void find_writer(struct run *r)
+unsigned hub_writer_of(struct model_hub *h, const uint8_t uid[WRITER_BYTES])
 {
-	const struct commit_head *head = &r->c->head;
-	struct model_hub *h = r->h;
 	unsigned i = 0;
 
-	while (i < h->n_writers && memcmp(h->writers[i].uid, head->writer, WRITER_BYTES))
+	while (i < h->n_writers && memcmp(h->writers[i].uid, uid, WRITER_BYTES))
 		i++;
 	if (i == HUB_WRITERS)
 		abort();
-	r->writer = &h->writers[i];
-	r->me = i + 1;
 	if (i == h->n_writers) {
-		*r->writer = (struct hub_writer){ .epoch = ~head->epoch };
-		memcpy(r->writer->uid, head->writer, WRITER_BYTES);
+		h->writers[i] = (struct hub_writer){ .fresh = true };
+		memcpy(h->writers[i].uid, uid, WRITER_BYTES);
 		h->n_writers++;
 	}
+	return i + 1;
+}
+
+static void find_writer(struct run *r)
+{
+	r->me = hub_writer_of(r->h, r->c->head.writer);
+	r->writer = &r->h->writers[r->me - 1];
 }
 
 static uint64_t id_hash(const struct commit_head *head)
@@ -565,7 +569,12 @@ static bool seen_before(struct run *r)
 	const struct commit_head *head = &r->c->head;
 	struct hub_writer *w = r->writer;
 
-	if (w->epoch != head->epoch || head->seq > w->seq)
+	if (w->fresh || w->epoch != head->epoch) {
+		if (epoch_given(head->epoch) || (!w->fresh && epoch_given(w->epoch)))
+			r->verdict = STALE_EPOCH;
+		return r->verdict == STALE_EPOCH;
+	}
+	if (head->seq > w->seq)
 		return false;
 	r->verdict = ID_REUSED;
 	if (head->seq == w->seq && sha_same(&w->digest, &r->c->digest)) {
@@ -662,6 +671,7 @@ static void remember(struct run *r)
 	struct hub_writer *w = r->writer;
 	size_t n = r->n_outcomes * sizeof(*w->outcomes);
 
+	w->fresh = false;
 	w->epoch = r->c->head.epoch;
 	w->seq = r->c->head.seq;
 	w->digest = r->c->digest;
@@ -754,6 +764,8 @@ static unsigned answer(struct run *r, struct buf *reply)
 				 "no workspace");
 	case ID_REUSED:
 		return hub_error(reply, 422, "COMMIT_ID_REUSED", NULL, "id of another body");
+	case STALE_EPOCH:
+		return hub_error(reply, 409, "STALE_EPOCH", NULL, "another epoch was given");
 	case STALE:
 		snprintf(extra, sizeof(extra), "\"expected\":%llu,\"actual\":%llu",
 			 (unsigned long long)r->c->head.base, (unsigned long long)r->h->version);
@@ -774,14 +786,16 @@ static void settle(struct run *r, const char *workspace, struct commit_id *id)
 
 	if (r->verdict == APPLIED || r->verdict == NOTHING || r->verdict == REFUSED)
 		h->conflicts += r->refused;
-	if (r->verdict != APPLIED && !(r->verdict == NOTHING && r->created))
+	if (r->verdict != APPLIED && r->verdict != NOTHING)
+		return;
+	remember(r);
+	if (r->verdict == NOTHING && !r->created)
 		return;
 	if (r->created) {
 		h->exists = true;
 		strcpy(h->workspace, workspace);
 	}
 	index_contents(r);
-	remember(r);
 	if (r->verdict != APPLIED)
 		return;
 	id->used = true;

@@ -92,7 +92,8 @@ int tree_walk(const struct node *root,
 
 struct hub_writer {
 	uint8_t uid[WRITER_BYTES];
-	uint64_t epoch, seq; /* of the last commit */
+	bool fresh;          /* no commit, and no epoch */
+	uint64_t epoch, seq; /* of the last commit, or as given */
 	struct sha digest;
 	uint64_t version; /* the answer to it */
 	struct outcome *outcomes;
@@ -116,6 +117,7 @@ struct commit_id {
 /** struct commit_ids - all that ever came. They are the clients', so copies of a hub share them. */
 struct commit_ids {
 	unsigned refs;
+	uint64_t given; /* epochs */
 	struct map map; /* struct commit_id */
 };
 
@@ -132,6 +134,7 @@ struct model_hub {
 	unsigned n_writers;
 	uint64_t conflicts;
 	uint64_t other_seq;
+	uint64_t next_epoch; /* the one to give next, 0: any */
 	struct digester *digester;
 	void (*on_put)(void *ctx, const struct hub_file *f);
 	void *on_put_ctx;
@@ -199,6 +202,8 @@ void commit_free(struct commit *c);
 
 /* --- hub_commit.c ----------------------------------------------------------------------------- */
 
+/** hub_writer_of() - a new one has made no commit. Return: its number, from 1 on. */
+unsigned hub_writer_of(struct model_hub *h, const uint8_t uid[WRITER_BYTES]);
 /** commit_apply() - decide, apply, answer. Return: the status. */
 unsigned commit_apply(struct commit *c, const char *workspace, struct buf *reply);
 /** commit_file() - @n as the outside sees it; @path is NUL-terminated. */

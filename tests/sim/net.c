@@ -631,17 +631,15 @@ int pool_start(const struct pool_options *opt, struct pool **ret, char why[256])
 	return 0;
 }
 
-/* Its sender is about to go: what is still on its way out arrives now, later or never. */
+/* Its sender is about to go: what is still on its way out arrives at any time after, or never. */
 static void leave_behind(struct net *n, const struct line *l)
 {
 	struct ghost *g;
 
 	if (l->back || n->down || l->out == FATE_RESET || l->out == FATE_LOST || below(n, 2))
 		return;
-	g = ghost_of(l->turn->rq, n->faults.late ? l->at_ns + lateness(n) : 0);
+	g = ghost_of(l->turn->rq, l->at_ns + lateness(n));
 	list_push(&n->ghosts, &g->link);
-	if (!n->faults.late)
-		haunt(n, g);
 }
 
 static void cancel(struct turn *t, bool tell)

@@ -122,7 +122,7 @@ void profile_faults(unsigned n, struct net_faults *ret)
 	*ret = (struct net_faults){
 		.reset = each,
 		.lost = each,
-		.late = n < 3 ? each : 0, /* a commit that was given up must not come later */
+		.late = each,
 		.twice = each,
 		.refused = each,
 		.reply_lost = each,

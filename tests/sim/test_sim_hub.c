@@ -49,8 +49,8 @@ static struct {
 	struct text texts[TEXTS], chunks[CHUNKS], lists[LISTS];
 	unsigned n_lists;
 	struct writer {
-		uint64_t epoch, seq;
-		struct buf last; /* the body it sent last */
+		uint64_t epoch, given, seq; /* chosen, and given last */
+		struct buf last;            /* the body it sent last */
 	} writers[WRITERS];
 	/* The model's tree, before a request. */
 	struct {
@@ -371,7 +371,7 @@ static void begin_body(struct body *b, unsigned who)
 	buf_init(&b->frames, BODY_MAX);
 	memset(head.writer, (int)who + 1, sizeof(head.writer));
 	if (!(rng() % 100))
-		w->epoch = rng() % 5;
+		w->epoch = rng() % 5 ? w->given : rng() % 5;
 	if (rng() % 40)
 		w->seq++;
 	head.epoch = w->epoch;
@@ -571,6 +571,14 @@ static char *reply_text(const char *path, unsigned status, const struct buf *rep
 	return text;
 }
 
+/* Of a reply that names the epoch that a writer has now. */
+static uint64_t epoch_of(const char *text)
+{
+	const char *at = strstr(text, "\"epoch\":\"");
+
+	return at ? strtoull(at + strlen("\"epoch\":\""), NULL, 16) : 0;
+}
+
 /* --- both at once -------------------------------------------------------------------------- */
 
 static char *ask_real(const char *method, const char *path, const struct buf *body)
@@ -619,6 +627,27 @@ static void ask_both(const char *method, const char *path, const struct buf *bod
 	cr_assert_str_eq(real, model, "%s %s\nhub:   %s\nmodel: %s", method, path, real, model);
 }
 
+/* The hub makes it up, and its model takes it from there. */
+static void ask_epoch(unsigned who)
+{
+	struct writer *w = &t.writers[who];
+	char path[128];
+	__cleanup_free char *real = NULL, *model = NULL;
+
+	snprintf(path, sizeof(path), "/v1/workspaces/w/epoch?writer=%032d&epoch=%016llx", 0,
+		 (unsigned long long)(rng() % 3 ? w->epoch : w->given));
+	for (unsigned i = 0; i < WRITER_BYTES; i++)
+		memcpy(strchr(path, '=') + 1 + 2 * i, (char[]){ '0', (char)('1' + who) }, 2);
+	real = ask_real("POST", path, NULL);
+	w->given = epoch_of(real);
+	model_hub_next_epoch(t.model, w->given);
+	model = ask_model("POST", path, NULL);
+	model_hub_next_epoch(t.model, 0);
+	cr_assert_str_eq(real, model, "%s\nhub:   %s\nmodel: %s", path, real, model);
+	if (rng() % 4)
+		w->epoch = w->given;
+}
+
 static void look_at_versions(void)
 {
 	uint64_t version = model_hub_version(t.model);
@@ -644,6 +673,8 @@ static void step(struct buf *body)
 
 	t.n_tree = 0;
 	model_hub_each(t.model, add_tree, NULL);
+	if (!(rng() % 60))
+		ask_epoch(who);
 	switch (rng() % 20) {
 	case 0:
 		make_blobs(body);

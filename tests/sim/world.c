@@ -190,8 +190,6 @@ static void control_flushes(void)
 	}
 }
 
-static void no_ghosts(bool none);
-
 static void *control_main(void *arg)
 {
 	struct sync *s;
@@ -216,10 +214,7 @@ static void *control_main(void *arg)
 			flush_end(&w.flushes[i]);
 	s = w.sync;
 	w.sync = NULL;
-	no_ghosts(true);
 	sync_stop(s);
-	no_ghosts(false);
-	net_arrive(w.net);
 	return NULL;
 }
 
@@ -232,26 +227,13 @@ static void daemon_start(void)
 	w.control = fiber_new("control", control_main, NULL);
 }
 
-/* What a process leaves on the wire arrives at once, or not at all. */
-static void no_ghosts(bool none)
-{
-	struct net_faults faults = w.faults;
-
-	if (none)
-		faults.late = 0;
-	net_set_faults(w.net, &faults);
-}
-
 /* All of it is gone at once, wherever each thread was. What it had allocated stays until the run ends. */
 static void daemon_crash(void)
 {
 	if (!w.control)
 		return;
 	fibers_kill();
-	no_ghosts(true);
 	net_crash(w.net, sys_now());
-	no_ghosts(false);
-	net_arrive(w.net);
 	sys_crash();
 	w.control = NULL;
 	w.sync = NULL;

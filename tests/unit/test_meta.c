@@ -197,6 +197,68 @@ Test(meta, an_id_names_one_body_and_goes_up_within_an_epoch, .init = setup, .fin
 	cr_expect_eq(store_head(&st, NULL), 3u);
 }
 
+static enum meta_verdict put_in(uint8_t writer, uint64_t epoch, uint64_t s, const char *text)
+{
+	struct body *b = body_new(writer, epoch, s);
+
+	body_text(&st, b, "a", EXPECT_ANY, text);
+	return store_verdict(&st, b, NULL);
+}
+
+Test(meta, of_a_writer_that_was_given_an_epoch_nothing_else_is_applied, .init = setup,
+     .fini = teardown)
+{
+	uint64_t first, second, unknown = EPOCH_GIVEN | 5;
+
+	cr_expect_eq(store_epoch(&st, ME, 7), 0u);
+	cr_expect_eq(put_in(ME, unknown, 1, "0"), META_STALE_EPOCH);
+	cr_expect_eq(store_epoch(&st, ME, 7), 0u, "a refused commit makes no workspace");
+	cr_expect_eq(put_in(ME, 7, 1, "1"), META_APPLIED);
+	first = store_epoch(&st, ME, 7);
+	cr_expect(epoch_given(first));
+	cr_expect_eq(put_in(ME, 7, 2, "late"), META_STALE_EPOCH);
+	cr_expect_eq(put_in(ME, first, 3, "2"), META_APPLIED);
+	cr_expect_eq(store_epoch(&st, ME, first), first);
+	cr_expect_eq(put_in(ME, first, 3, "2"), META_REPLAYED);
+	second = store_epoch(&st, ME, 0);
+	cr_expect(epoch_given(second) && second != first);
+	cr_expect_eq(put_in(ME, first, 3, "2"), META_STALE_EPOCH);
+	cr_expect_eq(put_in(ME, first, 4, "late"), META_STALE_EPOCH);
+	cr_expect_eq(put_in(ME, unknown, 4, "late"), META_STALE_EPOCH);
+	cr_expect_eq(put_in(OTHER, second, 1, "a copy"), META_STALE_EPOCH);
+	cr_expect_eq(put_in(OTHER, 7, 1, "theirs"), META_APPLIED);
+	cr_expect_eq(put_in(ME, second, 1, "3"), META_APPLIED);
+	cr_expect_eq(store_head(&st, NULL), 4u);
+}
+
+Test(meta, an_epoch_is_still_the_only_one_after_a_restart, .init = setup, .fini = teardown)
+{
+	uint64_t epoch;
+
+	cr_expect_eq(put_in(ME, 7, 1, "1"), META_APPLIED);
+	epoch = store_epoch(&st, ME, 7);
+	store_close(&st);
+	cr_assert_eq(store_open(&st, true), 0);
+	cr_expect_eq(put_in(ME, 7, 2, "late"), META_STALE_EPOCH);
+	cr_expect_eq(store_epoch(&st, ME, epoch), epoch);
+	cr_expect_eq(put_in(ME, epoch, 1, "2"), META_APPLIED);
+}
+
+Test(meta, nothing_is_applied_after_what_was_sent_later_and_changed_nothing, .init = setup,
+     .fini = teardown)
+{
+	cr_expect_eq(put_in(ME, 7, 1, "1"), META_APPLIED);
+	cr_expect_eq(put_in(ME, 7, 3, "1"), META_NOTHING);
+	cr_expect_eq(put_in(ME, 7, 2, "late"), META_ID_REUSED);
+	cr_expect_eq(put_in(ME, 7, 3, "1"), META_REPLAYED);
+	cr_expect_eq(put_in(OTHER, 7, 3, "1"), META_NOTHING);
+	cr_expect_eq(put_in(OTHER, 7, 2, "late"), META_ID_REUSED);
+	store_close(&st);
+	cr_assert_eq(store_open(&st, true), 0);
+	cr_expect_eq(put_in(ME, 7, 2, "late"), META_ID_REUSED);
+	cr_expect_eq(store_head(&st, NULL), 1u);
+}
+
 Test(meta, H1_of_many_commits_on_one_base_one_wins_also_with_equal_content, .init = setup,
      .fini = teardown)
 {
