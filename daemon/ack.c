@@ -444,6 +444,20 @@ static void ack_doubt_move(struct sync *s, const struct sent *sent)
 		moves_forget(s, d);
 }
 
+/* What was put into a new directory is known under the id of what is at its place instead. */
+static void ack_doubt_put(struct sync *s, const struct sent *sent)
+{
+	struct dir *d = sent->row.type == ENTRY_DIR && sent->row.child ?
+				tree_by_id(s->tree, sent->row.child) :
+				NULL;
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	uint64_t at;
+
+	if (d && !sent->deletion && index_place(s->index, d->id, &at, name, &row) < 0)
+		moves_forget(s, d);
+}
+
 static void ack_all_back(struct flight *f, uint64_t due_ns)
 {
 	for (uint32_t i = 0; i < f->job.n_items; i++)
@@ -591,6 +605,8 @@ static int ack_settle_moves(struct flight *f)
 	for (size_t i = 0; i < f->n_sent && !err; i++)
 		if (f->sent[i].move)
 			ack_doubt_move(s, &f->sent[i]);
+		else
+			ack_doubt_put(s, &f->sent[i]);
 	s->hold_oldest = false;
 	return err;
 }

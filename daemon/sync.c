@@ -180,7 +180,7 @@ static void sync_timers(struct sync *s)
 /* The first walk has ended: what it found is everything that was there when we started. */
 static void sync_milestones(struct sync *s)
 {
-	if (!s->walked && !ladder_busy(s->ladder)) {
+	if (!s->walked && !ladder_walking(s->ladder)) {
 		s->walked = true;
 		/* A barrier from before waits for the marks from before. */
 		s->hold_oldest = true;

@@ -333,6 +333,23 @@ static int doubt_below(struct settling *st, uint64_t id, unsigned depth)
 	return err;
 }
 
+/* The rows of a new directory: it is nowhere else than where they were copied to. */
+static int drop_below(struct settling *st, uint64_t id, unsigned depth)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	int len, err = 0;
+
+	while (!err && depth < DEPTH_MAX &&
+	       (len = index_next(st->ix, id, NULL, 0, name, &row)) >= 0) {
+		if (row.type == ENTRY_DIR && row.child < st->copies)
+			err = drop_below(st, row.child, depth + 1);
+		if (!err)
+			err = index_del(st->ix, id, name, (size_t)len);
+	}
+	return err;
+}
+
 /* Where it is, if it was not moved. */
 static int doubt_moved(struct settling *st, const struct moving *m)
 {
@@ -342,7 +359,7 @@ static int doubt_moved(struct settling *st, const struct moving *m)
 	int err, len = index_place(st->ix, m->id, &at, name, &row);
 
 	if (len < 0)
-		return 0; /* new: what is below was only ever sent to the other place */
+		return drop_below(st, m->id, 0);
 	here = doubtful(&row, m->id);
 	err = index_put(st->ix, at, name, (size_t)len, &here, NULL, 0);
 	return err ? err : doubt_below(st, m->id, 0);

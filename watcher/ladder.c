@@ -42,6 +42,8 @@ struct ladder {
 	size_t n_listings;    /* DIR_LISTING */
 	size_t n_walk;        /* those of both that belong to a walk */
 	uint64_t number;      /* of the newest listing */
+	uint64_t walk;        /* the number of the newest walk … */
+	unsigned walk_epoch;  /* … held while it goes on */
 	bool walk_again;      /* another walk was asked for during this one … */
 	unsigned again_epoch; /* … and this epoch is held for it */
 	size_t n_renames;
@@ -107,6 +109,8 @@ static void visit_want(struct ladder *l, struct dir *d, uint32_t flags, unsigned
 {
 	if ((flags & DIR_WALK) && !(d->flags & DIR_TO_VISIT && d->flags & DIR_WALK))
 		l->n_walk++;
+	if (flags & DIR_WALK)
+		d->walk = l->walk;
 	if (d->flags & DIR_TO_VISIT) {
 		d->flags |= flags;
 		merge_epoch(l, d, epoch);
@@ -118,6 +122,24 @@ static void visit_want(struct ladder *l, struct dir *d, uint32_t flags, unsigned
 	list_del(&d->visit);
 	if (!(d->flags & DIR_LISTING))
 		list_push(&l->visits, &d->visit);
+}
+
+/* Whether a walk is under way that has not come to @d. */
+static bool walk_misses(const struct ladder *l, const struct dir *d)
+{
+	return l->n_walk && d->walk != l->walk;
+}
+
+/*
+ * @d has another place: a walk may have passed that one, and may come to the old one too late. Each directory
+ * joins a walk once, so a walk ends however often directories move.
+ */
+static void walk_join(struct ladder *l, struct dir *d)
+{
+	if (!walk_misses(l, d))
+		return;
+	l->ops->hold(l->ctx, l->walk_epoch);
+	visit_want(l, d, DIR_TO_LIST | DIR_RECURSE | DIR_WALK, l->walk_epoch);
 }
 
 static void visit_want_now(struct ladder *l, struct dir *d, uint32_t flags)
@@ -193,8 +215,10 @@ static struct ladder_visit listing_begin(struct ladder *l, struct dir *d, const 
 	d->list_epoch = c->epoch;
 	d->number = ++l->number;
 	l->n_listings++;
-	if (c->flags & DIR_WALK)
+	if (c->flags & DIR_WALK) {
 		l->n_walk++;
+		d->walk = l->walk;
+	}
 	v.number = d->number;
 	/* Names of an empty index need no stat; but which inode a subdirectory is, only stat tells. */
 	v.want_stat = l->ops->known(l->ctx, d) || c->flags & DIR_LOOK || tree_standin(d->wd);
@@ -245,6 +269,8 @@ static void drop_node(struct ladder *l, struct dir *d)
 /* A placed or hanging node loses its place. Frees it when nothing is known by it any more. */
 static void limbo_enter(struct ladder *l, struct dir *d, uint64_t now_ns)
 {
+	if (d->flags & DIR_WALK || (d->flags & DIR_LISTING && d->list_flags & DIR_WALK))
+		d->walk = 0;
 	if (d->flags & DIR_TO_VISIT)
 		l->ops->release(l->ctx, visit_unwant(l, d));
 	listing_cancel(l, d);
@@ -401,6 +427,7 @@ static bool move_to(struct ladder *l, struct dir *x, struct dir *parent, const c
 	l->stats.moves++;
 	if (l->ops->moved)
 		l->ops->moved(l->ctx, x);
+	walk_join(l, x);
 	if (was_lost || x->flags & DIR_OWED) { /* visits below it were given up */
 		l->ops->hold(l->ctx, epoch);
 		visit_want(l, x, DIR_TO_LIST | DIR_RECURSE, epoch);
@@ -523,6 +550,8 @@ static void event_subdir(struct ladder *l, struct dir *d, const struct event *ev
 static void walk_begin(struct ladder *l, unsigned epoch)
 {
 	l->stats.rescans++;
+	l->walk++;
+	l->walk_epoch = epoch;
 	visit_want(l, tree_root(l->tree), DIR_TO_LIST | DIR_RECURSE | DIR_WALK, epoch);
 }
 
@@ -650,8 +679,10 @@ void ladder_look(struct ladder *l, struct dir *d, uint32_t why)
 /* What has no path now is looked at when any of those above it gets a place again. */
 static void owe(struct dir *d)
 {
-	for (; d; d = d->parent)
+	for (; d; d = d->parent) {
 		d->flags |= DIR_TO_LIST | DIR_RECURSE;
+		d->walk = 0;
+	}
 }
 
 struct dir *ladder_next_visit(struct ladder *l)
@@ -699,6 +730,19 @@ static void old_place_leave(struct ladder *l, struct dir *x, unsigned epoch, uin
 		l->ops->release(l->ctx, visit_epoch);
 }
 
+/* The same of @x that is about to be listed for @c. */
+static void walk_claim(struct ladder *l, const struct dir *x, struct claim *c)
+{
+	if (!walk_misses(l, x))
+		return;
+	c->flags |= DIR_WALK;
+	if ((int)(l->walk_epoch - c->epoch) >= 0)
+		return;
+	l->ops->hold(l->ctx, l->walk_epoch);
+	l->ops->release(l->ctx, c->epoch);
+	c->epoch = l->walk_epoch;
+}
+
 /* @d's place holds the known directory @x. Return: @x there, or NULL. */
 static struct dir *place_take_over(struct ladder *l, struct dir *d, struct dir *x, struct claim *c,
 				   uint64_t now_ns)
@@ -722,6 +766,7 @@ static struct dir *place_take_over(struct ladder *l, struct dir *d, struct dir *
 	/* While it had no place, what was to be visited below it was given up. */
 	c->flags |= DIR_TO_LIST | DIR_RECURSE | (x->flags & DIR_OWED);
 	x->flags &= ~DIR_OWED;
+	walk_claim(l, x, c);
 	return x;
 }
 

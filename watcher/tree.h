@@ -66,6 +66,7 @@ struct dir {
 	struct list visit;    /* in the visit queue */
 	uint64_t limbo_ns;    /* since when */
 	uint64_t number;      /* of its newest listing */
+	uint64_t walk;        /* the last one that has come to it */
 	uint64_t seen;        /* number of the parent's listing that saw it */
 	/* --- the user's --- */
 	uint64_t mark, put;

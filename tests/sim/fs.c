@@ -87,6 +87,7 @@ struct fs {
 	uint32_t n_free, n_used;
 	struct handle handles[HANDLES_MAX];
 	unsigned n_handles;
+	bool stamp_unheard;
 	void (*on_content)(void *ctx, const struct fs_inode *i);
 	void *on_content_ctx;
 };
@@ -962,6 +963,11 @@ void fs_stamp_maps(struct fs *fs)
 	}
 }
 
+void fs_stamp_unheard(struct fs *fs)
+{
+	fs->stamp_unheard = true;
+}
+
 int fs_linkat(struct fs *fs, int h, const char *path)
 {
 	const struct handle *f = handle_of(fs, h);
@@ -980,6 +986,8 @@ int fs_close(struct fs *fs, int h)
 	f->d = NULL;
 	if (f->stored)
 		changed(d);
+	if (f->stored && fs->stamp_unheard && !kernel_hears(fs->k, d->parent->object))
+		d->inode->mtime_ns = d->inode->ctime_ns = fs->now_ns;
 	fs->n_handles--;
 	tell_both(fs, d, IN_CLOSE_WRITE);
 	d->refs--;

@@ -72,6 +72,9 @@ void fs_writeback(struct fs *fs);
 /** fs_stamp_maps() - what was stored through mappings moves the timestamps now. Linux does not do that; but what
  * is unmapped while nobody watches leaves no other sign, and no daemon could find it. */
 void fs_stamp_maps(struct fs *fs);
+/** fs_stamp_unheard() - from now on the same happens when such a file is closed and no event tells of it: nobody
+ * watches its directory, or the queue has overflowed. */
+void fs_stamp_unheard(struct fs *fs);
 /** fs_linkat() - give what fs_open() made with O_TMPFILE (or any open file) a name. */
 int fs_linkat(struct fs *fs, int h, const char *path);
 int fs_close(struct fs *fs, int h);

@@ -257,6 +257,11 @@ void kernel_notify(struct kernel *k, uint64_t object, uint32_t mask, uint32_t co
 		watch_notify(k, w, mask, cookie, name);
 }
 
+bool kernel_hears(const struct kernel *k, uint64_t object)
+{
+	return watch_of_object(k, object) && !k->overflow_queued;
+}
+
 void kernel_gone(struct kernel *k, uint64_t object)
 {
 	struct watch *w = watch_of_object(k, object);

@@ -41,6 +41,8 @@ uint32_t kernel_watches(const struct kernel *k);
  */
 void kernel_notify(struct kernel *k, uint64_t object, uint32_t mask, uint32_t cookie,
 		   const char *name);
+/** kernel_hears() - whether @object is watched, and no event is being lost. */
+bool kernel_hears(const struct kernel *k, uint64_t object);
 /** kernel_gone() - the last reference to @object has gone: IN_DELETE_SELF, IN_IGNORED, no watch. */
 void kernel_gone(struct kernel *k, uint64_t object);
 /** kernel_cookie() - a new one, for a rename. */

@@ -785,6 +785,7 @@ static void world_new(void)
 	w.hub = model_hub_new(w.trace->seed);
 	w.contents = check_contents_new();
 	fs_on_content(w.fs, check_saw, w.contents);
+	fs_stamp_unheard(w.fs);
 	model_hub_on_put(w.hub, check_put, w.contents);
 	w.net = net_new(w.hub, w.trace->seed);
 	profile_faults((unsigned)w.profile.badness, &w.faults);

@@ -1551,6 +1551,29 @@ Test(ladder, W7_a_walk_makes_only_what_differs_dirty)
 	finish();
 }
 
+Test(ladder, W7_a_directory_that_moves_behind_a_walk_is_walked)
+{
+	int b, changed;
+
+	start();
+	b = dir(dir(ROOT, 'a'), 'b');
+	changed = file(b, 'c');
+	settle();
+	m.queue_max = 0; /* the write itself is lost */
+	disk_write(changed, false);
+	m.queue_max = QUEUE;
+	while (deliver())
+		;
+	visit(false);
+	while (tree_root(m.tree)->flags & DIR_LISTING)
+		for (int i = 0; i < JOBS; i++)
+			list_step(&m.jobs[i]);
+	disk_rename(b, ROOT, 'd'); /* the root is listed, what is in "a" is not */
+	while (deliver())
+		;
+	finish();
+}
+
 Test(ladder, K6_a_failed_listing_is_never_read_as_empty)
 {
 	int a;
