@@ -25,7 +25,9 @@
 	/* of a thousand times that a thread goes on, it goes a few points only */              \
 	X(fine)                                                                                 \
 	/* of the network, 0 good ... 3; whether another writer commits, too */                 \
-	X(badness) X(other)
+	X(badness) X(other)                                                                     \
+	/* most records of the dirty set, 0: as the memory allows; whether writers pause at last */ \
+	X(dirty_max) X(pause)
 /* clang-format on */
 
 struct profile {
@@ -39,7 +41,7 @@ void profile_make(struct profile *p, uint64_t seed);
 void profile_text(const struct profile *p, char *out, size_t size);
 /** profile_print() - as one line of numbers. */
 void profile_print(const struct profile *p, FILE *out);
-/** profile_parse() - what profile_print() wrote. Return: 0 or -EINVAL. */
+/** profile_parse() - what profile_print() wrote; fields that an older line lacks are 0. Return: 0 or -EINVAL. */
 int profile_parse(const char *line, struct profile *ret);
 /** profile_faults() - what a network of badness @n (0 … 3) does. */
 void profile_faults(unsigned n, struct net_faults *ret);
