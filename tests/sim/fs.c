@@ -1064,6 +1064,26 @@ bool fs_unseen(const struct fs *fs, const char *path)
 	       !(root && has_dentry(root->inode, d->inode->by));
 }
 
+static bool has_dir(const struct fs_inode *dir, uint64_t object)
+{
+	if (dir->object == object)
+		return true;
+	for (size_t i = 0; i < dir->n_slots; i++) {
+		const struct fs_inode *x = dir->slots[i].d->inode;
+
+		if (is_dir(x) && has_dir(x, object))
+			return true;
+	}
+	return false;
+}
+
+bool fs_dir_in_root(const struct fs *fs, uint64_t object)
+{
+	const struct dentry *root = dir_find(&fs->inodes[0], FS_ROOT, strlen(FS_ROOT));
+
+	return root && is_dir(root->inode) && has_dir(root->inode, object);
+}
+
 unsigned fs_handles(const struct fs *fs)
 {
 	return fs->n_handles;

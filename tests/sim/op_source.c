@@ -751,6 +751,23 @@ static void plan_exchange(struct op_source *s)
 	then_to(s, OP_EXCHANGE, p.path, to.path);
 }
 
+/* The same name is written in two directories, which then trade places. */
+static void plan_trade(struct op_source *s)
+{
+	struct place a = any_thing(s, WANT_DIR), b = any_thing(s, WANT_DIR);
+	char in_a[OP_PATH_MAX], in_b[OP_PATH_MAX], buf[32];
+	const char *name = any_name(s, buf);
+
+	memcpy(in_a, a.path, OP_PATH_MAX);
+	memcpy(in_b, b.path, OP_PATH_MAX);
+	if (a.depth != b.depth || !path_add(in_a, name) || !path_add(in_b, name))
+		return;
+	then_put(s, in_a, O_CREAT | O_TRUNC);
+	then_put(s, in_b, O_CREAT | O_TRUNC);
+	then_wait(s);
+	then_to(s, OP_EXCHANGE, a.path, b.path);
+}
+
 /* Two things trade places by way of a third name. */
 static void plan_swap(struct op_source *s)
 {
@@ -848,7 +865,7 @@ static const struct {
 	{ plan_undo_bytes,   {  2,  1,  3,  3,  3,  1 } },
 	{ plan_undo_mode,    {  1,  1,  1,  1,  1,  1 } },
 	{ plan_scribble,     {  1,  1,  2,  6,  2,  0 } },
-	{ plan_twice,        {  2,  1,  3,  3,  2,  1 } },
+	{ plan_twice,        {  4,  2,  5,  6,  3,  2 } },
 	{ plan_truncate,     {  2,  1,  2,  4,  2,  1 } },
 	{ plan_store,        {  2,  1,  2,  8,  3,  1 } },
 	{ plan_save,         {  5,  3,  8,  4,  4,  2 } },
@@ -874,6 +891,7 @@ static const struct {
 	{ plan_move_dir,     {  6, 16,  1,  6,  3, 12 } },
 	{ plan_move_over,    {  4,  8,  6,  4,  6,  5 } },
 	{ plan_exchange,     {  3,  8,  4,  3,  4,  6 } },
+	{ plan_trade,        {  2,  8,  0,  2,  2,  6 } },
 	{ plan_swap,         {  2,  6,  3,  2,  2,  4 } },
 	{ plan_chain,        {  2,  4,  3,  2,  2,  3 } },
 	{ plan_out,          {  2,  6,  2,  2,  2,  3 } },

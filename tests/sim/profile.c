@@ -62,7 +62,7 @@ void profile_make(struct profile *p, uint64_t seed)
 	p->time = ONE_OF(&r, 20, 60, 120);
 	p->flush = ONE_OF(&r, 100, 400);
 	p->crash = ONE_OF(&r, 0, 0, 30, 150);
-	p->stop = ONE_OF(&r, 0, 0, 30);
+	p->stop = ONE_OF(&r, 0, 30, 150);
 	p->wall = ONE_OF(&r, 0, 0, 20);
 	p->limits = ONE_OF(&r, 0, 0, 20);
 	p->faults = ONE_OF(&r, 0, 50);

@@ -43,6 +43,9 @@ void sys_chances(uint64_t salt);
 /** sys_limit_watches() - what /proc says the limit is. */
 void sys_limit_watches(uint32_t max);
 
+/** sys_on_unwatch() - @fn is called with what the daemon has just stopped to watch: see fs_object(). */
+void sys_on_unwatch(void (*fn)(uint64_t object));
+
 /** sys_crash() - the process is dead: its descriptors are closed, its index is left as it is. */
 void sys_crash(void);
 /** sys_tree_fds() - descriptors of the model tree that are open. */

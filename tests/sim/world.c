@@ -306,6 +306,20 @@ static void check_always(void)
 		world_fail("%zu records are dirty", coalesce_count(w.sync->dirty));
 }
 
+/*
+ * What is still in the tree stays watched: else it would be sent anew instead of moved. Where it went an event
+ * may still have to tell, or, where not all is watched, a round.
+ */
+static void check_unwatched(uint64_t object)
+{
+	const struct sync *s = w.sync;
+
+	if (s && !s->held && s->walked && s->ring && !kernel_pending(w.kernel) &&
+	    !ring_depth(s->ring) && !tree_unwatched(s->tree) && !w.profile.root_moves &&
+	    fs_dir_in_root(w.fs, object))
+		world_fail("a directory that is in the tree is watched no more");
+}
+
 /* --- moves ----------------------------------------------------------------------------------- */
 
 static void move_run(const struct move *m)
@@ -334,16 +348,19 @@ static void move_limits(void)
 	sys_limit_watches(w.watches_max);
 }
 
-static void move_restore(void)
+/* @silently: behind a proxy that keeps the connections. */
+static void move_restore(bool silently)
 {
 	if (!w.backup)
 		return;
-	net_set_down(w.net, true);
+	if (!silently)
+		net_set_down(w.net, true);
 	net_arrive(w.net);
 	w.hub = w.backup;
 	w.backup = NULL;
 	net_set_hub(w.net, w.hub);
-	net_set_down(w.net, false);
+	if (!silently)
+		net_set_down(w.net, false);
 	/* What has just been acknowledged may be gone, and nobody knows yet. */
 	w.restored = w.was_restored = true;
 }
@@ -445,7 +462,7 @@ static void make_move(const struct move *m)
 		break;
 	case MOVE_RESTORE:
 		w.blind |= w.backup && !answers_arrive();
-		move_restore();
+		move_restore(m->n);
 		break;
 	case MOVE_OTHER:
 		move_other(m);
@@ -554,6 +571,7 @@ static void choose_rare(struct move *m)
 		choose_faults(m);
 	} else if ((roll -= p->faults) < p->restore) {
 		m->kind = w.backup ? MOVE_RESTORE : MOVE_BACKUP;
+		m->n = random_below(&w.random, 2);
 	} else if ((roll -= p->restore) < 10) {
 		m->kind = MOVE_CONFIRM;
 	} else if (roll < 30) {
@@ -759,16 +777,56 @@ static bool all_watched(void)
 	return w.sync && !tree_unwatched(w.sync->tree);
 }
 
-/* Writers hold their files open and do nothing: what was torn is read again without an event. */
+#define SCRIBBLES 3000u
+#define SCRIBBLE_BYTES 200u
+
+static void scribble(int h, uint32_t tag)
+{
+	unsigned char data[SCRIBBLE_BYTES];
+
+	op_content(tag, data, sizeof(data));
+	fs_store(w.fs, h, 0, data, sizeof(data));
+	fs_writeback(w.fs);
+}
+
+/* One of those that can go on does so, or time passes. */
+static void crawl(void)
+{
+	struct move m = { 0 };
+
+	choose_run(&m);
+	if (m.kind == MOVE_RUN)
+		m.n = 1 + m.n % 4;
+	make_move(&m);
+	net_step(w.net, sys_now());
+}
+
+/*
+ * A file changes through a mapping whenever anybody looks at it, and then no more, with all files still open: what
+ * was torn is read again without an event.
+ */
 static void pause_end(void)
 {
 	char why[CHECK_WHY_MAX];
+	/* Within a tick no stat tells. */
+	uint64_t tick = w.profile.granule_ns + 10000;
+	int h = tick > NSEC_PER_SEC ? -1 : fs_open(w.fs, FS_ROOT "/scribble", O_CREAT, 0644);
 
+	random_seed(&w.random, w.trace->seed);
 	daemon_start();
 	world_say("pause");
+	if (h >= 0)
+		fs_write(w.fs, h, 0, (unsigned char[SCRIBBLE_BYTES]){ 0 }, SCRIBBLE_BYTES);
+	for (uint32_t i = 0; h >= 0 && i < SCRIBBLES && !w.result->failed; i++) {
+		sys_advance(tick);
+		scribble(h, UINT32_MAX - i);
+		crawl();
+	}
 	calm();
 	if (!w.result->failed && !check_stable(w.hub, why))
 		world_fail("at a pause: %s", why);
+	if (h >= 0)
+		fs_close(w.fs, h);
 }
 
 static void finish(void)
@@ -808,7 +866,7 @@ static void again(void)
 	if (w.result->failed || (w.opt->seed % 4 && !w.backup))
 		return;
 	/* The question about the state tells, before anything is sent. */
-	move_restore();
+	move_restore(false);
 	daemon_start();
 	calm();
 	check_end("started again");
@@ -828,6 +886,7 @@ static void world_new(void)
 	w.kernel = kernel_new(w.queue_max, w.watches_max);
 	w.fs = fs_new(w.kernel, w.profile.granule_ns);
 	sys_setup(w.fs, w.kernel, w.opt->state, w.trace->seed);
+	sys_on_unwatch(check_unwatched);
 	move_limits();
 	sys_advance(0);
 	w.hub = model_hub_new(w.trace->seed);
