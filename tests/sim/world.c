@@ -61,6 +61,7 @@ static struct {
 	struct sync *sync;
 	bool stop_asked, confirm_asked, nudge_asked;
 	bool unclear;  /* an answer may have been one that says nothing */
+	uint64_t told; /* fs_serial() when no event was waiting */
 	bool restored; /* the hub, and not yet at rest since */
 	bool was_restored;
 	/* Before an answer came it may have made as many versions as were acknowledged: no client can tell. */
@@ -306,17 +307,24 @@ static void check_always(void)
 		world_fail("%zu records are dirty", coalesce_count(w.sync->dirty));
 }
 
+/* No event waits for the daemon: it was told of all that happened up to now, or that something was lost. */
+static void note_told(void)
+{
+	if (w.sync && w.sync->ring && !kernel_pending(w.kernel) && !ring_depth(w.sync->ring))
+		w.told = fs_serial();
+}
+
 /*
- * What is still in the tree stays watched: else it would be sent anew instead of moved. Where it went an event
- * may still have to tell, or, where not all is watched, a round.
+ * What is still in the tree stays watched: else it would be sent anew instead of moved. Where not all is watched
+ * a round may still have to tell where it went.
  */
 static void check_unwatched(uint64_t object)
 {
 	const struct sync *s = w.sync;
+	uint64_t since = fs_dir_since(w.fs, object);
 
-	if (s && !s->held && s->walked && s->ring && !kernel_pending(w.kernel) &&
-	    !ring_depth(s->ring) && !tree_unwatched(s->tree) && !w.profile.root_moves &&
-	    fs_dir_in_root(w.fs, object))
+	if (s && !s->held && s->walked && !tree_unwatched(s->tree) && !w.profile.root_moves &&
+	    since && since <= w.told)
 		world_fail("a directory that is in the tree is watched no more");
 }
 
@@ -470,6 +478,7 @@ static void make_move(const struct move *m)
 	case MOVE_KINDS:
 		break;
 	}
+	note_told();
 	check_always();
 }
 
