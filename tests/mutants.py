@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT
 """mutants.py - the test of the tests: mistakes are built into the program, one by one, and must be found.
 
-   tests/mutants.py SET [--build DIR] [--list] [PART OF A NAME...]
+   tests/mutants.py SET [--build DIR] [--list] [--seconds N] [PART OF A NAME...]
 
 A set (tests/mutants/SET.py) names the places and who must find them. The source is copied, never changed: one
 object is compiled by the build directory's own command and linked before the libraries that hold the right one.
 A text that is not there exactly once, or that does not compile, is a failure of its own: the code has moved on.
+With --seconds they come in another order each time (SPATE_ORDER repeats it), none begins when the time is up, and
+those that were left out are named.
 """
-import argparse, importlib.util, json, os, re, shlex, subprocess, sys, tempfile, time
+import argparse, importlib.util, json, os, random, shlex, subprocess, sys, tempfile, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -112,11 +114,18 @@ def judge(m, finder, builds):
     return bool(by)
 
 
+def shuffled(mutants):
+    order = os.environ.get("SPATE_ORDER") or str(random.randrange(1000000))
+    print(f"SPATE_ORDER={order} repeats this order", flush=True)
+    return random.Random(order).sample(mutants, len(mutants))
+
+
 def main():
-    arg = argparse.ArgumentParser(usage="tests/mutants.py SET [--build DIR] [--list] [PART OF A NAME...]")
+    arg = argparse.ArgumentParser(usage="tests/mutants.py SET [--build DIR] [--list] [--seconds N] [PART OF A NAME...]")
     arg.add_argument("set")
     arg.add_argument("--build", help="a build directory, instead of the set's own")
     arg.add_argument("--list", action="store_true")
+    arg.add_argument("--seconds", type=float, help="as many as fit into them, in any order")
     arg.add_argument("names", nargs="*")
     opt = arg.parse_args()
     mutants = load(opt.set)
@@ -138,10 +147,18 @@ def main():
                 raise SystemExit(f"{finder.program} fails as it is: {wrong}")
         return known[finder]
 
-    caught = sum([judge(m, mutants.FINDERS[m.by], builds) for m in some])
-    print(f"count: {caught} mutants caught")
-    print(f"{caught} passed, {len(some) - caught} failed")
-    return 0 if some and caught == len(some) else 1
+    begin, caught, left = time.monotonic(), [], list(some)
+    if opt.seconds is not None:
+        left = shuffled(left)
+    while left and (opt.seconds is None or time.monotonic() - begin < opt.seconds):
+        m = left.pop(0)
+        caught.append(judge(m, mutants.FINDERS[m.by], builds))
+    for m in left:
+        print(f"[SKIP] {m.name}: no time left")
+    failed = caught.count(False)
+    print(f"count: {caught.count(True)} mutants caught")
+    print(f"{caught.count(True)} passed, {failed} failed, {len(left)} skipped")
+    return 0 if some and not failed else 1
 
 
 if __name__ == "__main__":

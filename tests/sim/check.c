@@ -266,6 +266,21 @@ bool check_same(struct fs *fs, const struct model_hub *h, char why[CHECK_WHY_MAX
 	return check(&s, fs, h, why);
 }
 
+bool check_stable(const struct model_hub *h, char why[CHECK_WHY_MAX])
+{
+	struct list_of hub = list_hub(h);
+	bool stable = true;
+
+	for (size_t i = 0; i < hub.n && stable; i++) {
+		stable = !hub.items[i].unstable;
+		if (!stable)
+			snprintf(why, CHECK_WHY_MAX, "%s: marked unstable at the hub",
+				 hub.items[i].path);
+	}
+	drop(&hub);
+	return stable;
+}
+
 /* --- flushes ------------------------------------------------------------------------------- */
 
 struct check_mark {

@@ -25,6 +25,9 @@
  */
 bool check_same(struct fs *fs, const struct model_hub *h, char why[CHECK_WHY_MAX]);
 
+/** check_stable() - whether nothing at the hub is marked unstable. @why: as above */
+bool check_stable(const struct model_hub *h, char why[CHECK_WHY_MAX]);
+
 struct check_mark;
 /** check_begin() - a flush is asked for now. */
 struct check_mark *check_begin(struct fs *fs);

@@ -1072,6 +1072,24 @@ bool fs_unseen(const struct fs *fs, const char *path)
 	       !(root && has_dentry(root->inode, d->inode->by));
 }
 
+static uint64_t dir_since(const struct dentry *at, uint64_t object)
+{
+	const struct fs_inode *dir = at->inode;
+	uint64_t since = dir->object == object ? at->since : 0;
+
+	for (size_t i = 0; i < dir->n_slots && !since; i++)
+		if (is_dir(dir->slots[i].d->inode))
+			since = dir_since(dir->slots[i].d, object);
+	return since && since < at->since ? at->since : since;
+}
+
+uint64_t fs_dir_since(const struct fs *fs, uint64_t object)
+{
+	const struct dentry *root = dir_find(&fs->inodes[0], FS_ROOT, strlen(FS_ROOT));
+
+	return root && is_dir(root->inode) ? dir_since(root, object) : 0;
+}
+
 unsigned fs_handles(const struct fs *fs)
 {
 	return fs->n_handles;

@@ -124,6 +124,9 @@ uint64_t fs_readdir(const struct fs_inode *dir, uint64_t cursor, const char **re
 		    struct fs_inode **ret);
 /** fs_object() - what kernel.h knows the inode as: never used again for another one. */
 uint64_t fs_object(const struct fs_inode *i);
+/** fs_dir_since() - since when, as fs_serial() counts, the directory with this object number is where it is: FS_ROOT,
+ * or below it. 0: it is elsewhere. */
+uint64_t fs_dir_since(const struct fs *fs, uint64_t object);
 /** fs_placed() - whether a name still leads to it. */
 bool fs_placed(const struct fs_inode *i);
 

@@ -233,6 +233,13 @@ int kernel_rm_watch(struct kernel *k, int wd)
 	return 0;
 }
 
+uint64_t kernel_watched(const struct kernel *k, int wd)
+{
+	const struct watch *w = watch_of_wd(k, wd);
+
+	return w ? w->object : 0;
+}
+
 uint32_t kernel_watches(const struct kernel *k)
 {
 	return (uint32_t)k->wds.count;

@@ -32,6 +32,8 @@ void kernel_limits(struct kernel *k, uint32_t queue_max, uint32_t watches_max);
 int kernel_add_watch(struct kernel *k, uint64_t object, uint32_t mask);
 /** kernel_rm_watch() - IN_IGNORED is queued. Return: 0 or -EINVAL. */
 int kernel_rm_watch(struct kernel *k, int wd);
+/** kernel_watched() - Return: the object of a wd, 0: there is none. */
+uint64_t kernel_watched(const struct kernel *k, int wd);
 uint32_t kernel_watches(const struct kernel *k);
 
 /**

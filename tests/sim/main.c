@@ -444,8 +444,8 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
 		if (!take(&o, c))
 			return usage();
-	snprintf(top, sizeof(top), "/dev/shm/spate-sim-%d", (int)getpid());
-	if (mkdir(top, 0700)) {
+	snprintf(top, sizeof(top), "/dev/shm/spate-sim-XXXXXX");
+	if (!mkdtemp(top)) {
 		perror(top);
 		return 1;
 	}

@@ -388,6 +388,92 @@ static void plan_same_bytes(struct op_source *s)
 	then_slot(s, OP_CLOSE, s->hand->slot, "");
 }
 
+/* A few turns of the others. */
+static void then_wait(struct op_source *s)
+{
+	for (unsigned n = below(s, 5); n; n--)
+		then(s, OP_WRITEBACK, "");
+}
+
+/* Something else for a while, then the file that was, with its mtime: it is what the index knows of it. */
+static void plan_undo(struct op_source *s)
+{
+	struct place p = any_thing(s, WANT_FILE);
+	char old[OP_PATH_MAX];
+
+	snprintf(old, sizeof(old), "%.*s.u", (int)sizeof(old) - 3, p.path);
+	then_to(s, chance(s, 2) ? OP_LINK : OP_RENAME, p.path, old);
+	then_put(s, p.path, O_CREAT | O_EXCL);
+	then_wait(s);
+	then_to(s, OP_RENAME, old, p.path);
+}
+
+/* The same in place. */
+static void plan_undo_bytes(struct op_source *s)
+{
+	struct place p = any_thing(s, WANT_FILE);
+	unsigned char buf[OP_LEN_MAX];
+	size_t len = p.i && is_file(p.i) ? fs_read(p.i, 0, buf, sizeof(buf)) : 0;
+	struct fs_stat st;
+	uint32_t tag;
+
+	if (!op_content_tag(buf, len, &tag)) {
+		plan_undo(s);
+		return;
+	}
+	fs_stat(p.i, &st);
+	then_put(s, p.path, O_TRUNC);
+	then_wait(s);
+	then_open(s, s->hand->slot, p.path, O_TRUNC);
+	then_bytes(s, OP_WRITE, s->hand->slot, 0, len)->tag = tag;
+	then_slot(s, OP_CLOSE, s->hand->slot, "");
+	then(s, OP_UTIME, p.path)->mtime_ns = st.mtime_ns;
+}
+
+static void plan_undo_mode(struct op_source *s)
+{
+	struct place p = any_thing(s, WANT_ANY);
+	struct fs_stat st = { 0 };
+
+	if (p.i)
+		fs_stat(p.i, &st);
+	then(s, OP_CHMOD, p.path)->mode = 0700 | below(s, 64);
+	then_wait(s);
+	then(s, OP_CHMOD, p.path)->mode = st.mode & 07777;
+}
+
+/* Under the eyes of whoever reads it, by writes or through a mapping. */
+static void plan_scribble(struct op_source *s)
+{
+	struct place p = any_thing(s, WANT_FILE);
+	uint64_t size = p.i && is_file(p.i) ? size_of(p.i) : 0;
+	unsigned slot = s->hand->slot;
+	bool mapped = chance(s, 2);
+
+	then_open(s, slot, p.path, 0);
+	for (unsigned n = 0; n < PLAN_MAX / 2 - 1; n++) {
+		then_bytes(s, mapped ? OP_STORE : OP_WRITE, slot, 0, size);
+		if (mapped)
+			then(s, OP_WRITEBACK, "");
+	}
+	then_slot(s, OP_CLOSE, slot, "");
+}
+
+/* The same size twice: where the clock is coarse only a look at the bytes tells. */
+static void plan_twice(struct op_source *s)
+{
+	struct place p = any_thing(s, WANT_FILE);
+	uint64_t size = p.i && is_file(p.i) ? size_of(p.i) : 0;
+
+	for (unsigned n = 0; n < 2; n++) {
+		then_open(s, s->hand->slot, p.path, 0);
+		then_bytes(s, OP_WRITE, s->hand->slot, 0, size < OP_LEN_MAX ? size : OP_LEN_MAX);
+		then_slot(s, OP_CLOSE, s->hand->slot, "");
+		if (!n)
+			then_wait(s);
+	}
+}
+
 static void plan_truncate(struct op_source *s)
 {
 	struct place p = any_thing(s, WANT_FILE);
@@ -614,6 +700,20 @@ static void plan_remake(struct op_source *s)
 	then_tree(s, p.path);
 }
 
+/* Made and moved before it was looked at, with what is in it. */
+static void plan_carry(struct op_source *s)
+{
+	struct place dir = any_thing(s, WANT_DIR), to = any_new_place(s, &dir);
+	char in[OP_PATH_MAX], buf[32];
+
+	snprintf(in, sizeof(in), "%s", dir.path);
+	if (path_add(in, any_name(s, buf)))
+		then_tree(s, in);
+	then_to(s, OP_RENAME, dir.path, to.path);
+	if (chance(s, 2))
+		then_to(s, OP_RENAME, to.path, dir.path);
+}
+
 static void plan_move(struct op_source *s)
 {
 	struct place p = any_thing(s, WANT_ANY), to = any_new_place(s, &p);
@@ -649,6 +749,23 @@ static void plan_exchange(struct op_source *s)
 	    to.depth + (p.i && is_dir(p.i) ? height(p.i, DEPTH_MAX) : 0) > DEPTH_MAX)
 		return;
 	then_to(s, OP_EXCHANGE, p.path, to.path);
+}
+
+/* The same name is written in two directories, which then trade places. */
+static void plan_trade(struct op_source *s)
+{
+	struct place a = any_thing(s, WANT_DIR), b = any_thing(s, WANT_DIR);
+	char in_a[OP_PATH_MAX], in_b[OP_PATH_MAX], buf[32];
+	const char *name = any_name(s, buf);
+
+	memcpy(in_a, a.path, OP_PATH_MAX);
+	memcpy(in_b, b.path, OP_PATH_MAX);
+	if (a.depth != b.depth || !path_add(in_a, name) || !path_add(in_b, name))
+		return;
+	then_put(s, in_a, O_CREAT | O_TRUNC);
+	then_put(s, in_b, O_CREAT | O_TRUNC);
+	then_wait(s);
+	then_to(s, OP_EXCHANGE, a.path, b.path);
 }
 
 /* Two things trade places by way of a third name. */
@@ -744,6 +861,11 @@ static const struct {
 	{ plan_overwrite,    {  3,  1,  3,  6,  5,  1 } },
 	{ plan_in_secret,    {  2,  1,  3,  3,  3,  1 } },
 	{ plan_same_bytes,   {  2,  1,  2,  2,  2,  1 } },
+	{ plan_undo,         {  2,  1,  3,  3,  3,  1 } },
+	{ plan_undo_bytes,   {  2,  1,  3,  3,  3,  1 } },
+	{ plan_undo_mode,    {  1,  1,  1,  1,  1,  1 } },
+	{ plan_scribble,     {  1,  1,  2,  6,  2,  0 } },
+	{ plan_twice,        {  4,  2,  5,  6,  3,  2 } },
 	{ plan_truncate,     {  2,  1,  2,  4,  2,  1 } },
 	{ plan_store,        {  2,  1,  2,  8,  3,  1 } },
 	{ plan_save,         {  5,  3,  8,  4,  4,  2 } },
@@ -764,10 +886,12 @@ static const struct {
 	{ plan_remove_all,   {  2,  2,  1,  2,  1,  3 } },
 	{ plan_tree,         {  4,  5,  1,  2,  2,  8 } },
 	{ plan_remake,       {  3,  4,  0,  2,  1,  6 } },
+	{ plan_carry,        {  1,  6,  0,  1,  1,  5 } },
 	{ plan_move,         {  8, 14, 12,  6,  8,  8 } },
 	{ plan_move_dir,     {  6, 16,  1,  6,  3, 12 } },
 	{ plan_move_over,    {  4,  8,  6,  4,  6,  5 } },
 	{ plan_exchange,     {  3,  8,  4,  3,  4,  6 } },
+	{ plan_trade,        {  2,  8,  0,  2,  2,  6 } },
 	{ plan_swap,         {  2,  6,  3,  2,  2,  4 } },
 	{ plan_chain,        {  2,  4,  3,  2,  2,  3 } },
 	{ plan_out,          {  2,  6,  2,  2,  2,  3 } },

@@ -39,8 +39,14 @@ static void make_daemon(struct profile *p, struct random *r)
 	p->batch_files = ONE_OF(r, 4096, 256, 24, 3);
 	p->memory_bytes = ONE_OF(r, 64u << 20, 2u << 20);
 	p->audit_ns = ONE_OF(r, 0, 0, 0, 60 * NSEC_PER_SEC, 5 * NSEC_PER_SEC);
-	p->poll = !random_below(r, 40);
+	p->poll = !random_below(r, 20);
 	p->max_delete = random_below(r, 6) ? 0 : 1 + random_below(r, 5);
+}
+
+/* Where every answer arrives, a client can tell that a hub is older than it was. */
+static void make_tell(struct profile *p)
+{
+	p->badness = p->faults = p->crash = p->stop = p->other = 0;
 }
 
 void profile_make(struct profile *p, uint64_t seed)
@@ -56,14 +62,18 @@ void profile_make(struct profile *p, uint64_t seed)
 	p->time = ONE_OF(&r, 20, 60, 120);
 	p->flush = ONE_OF(&r, 100, 400);
 	p->crash = ONE_OF(&r, 0, 0, 30, 150);
-	p->stop = ONE_OF(&r, 0, 0, 30);
+	p->stop = ONE_OF(&r, 0, 30, 150);
 	p->wall = ONE_OF(&r, 0, 0, 20);
 	p->limits = ONE_OF(&r, 0, 0, 20);
 	p->faults = ONE_OF(&r, 0, 50);
-	p->restore = ONE_OF(&r, 0, 0, 0, 0, 0, 0, 0, 20);
+	p->restore = ONE_OF(&r, 0, 0, 0, 0, 0, 0, 0, 40);
 	p->fine = ONE_OF(&r, 50, 300, 800);
 	p->badness = ONE_OF(&r, 0, 1, 2, 3);
 	p->other = !random_below(&r, 20);
+	p->dirty_max = ONE_OF(&r, 0, 0, 0, 0, 0, 96, 24);
+	p->pause = ONE_OF(&r, 0, 1);
+	if (p->restore && random_below(&r, 4))
+		make_tell(p);
 	p->disk = ONE_OF(&r, 0, 0, 0, 0, 200);
 }
 
@@ -97,6 +107,9 @@ static bool next_number(const char **at, uint64_t *ret)
 {
 	char *end;
 
+	*ret = 0;
+	if (!**at)
+		return true;
 	*ret = strtoull(*at, &end, 10);
 	if (end == *at)
 		return !**at;

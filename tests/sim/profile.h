@@ -27,7 +27,9 @@
 	/* of the network, 0 good ... 3; whether another writer commits, too */                 \
 	X(badness) X(other)                                                                     \
 	/* of a thousand rare moves: the disk of the state fills up, or has room again */       \
-	X(disk)
+	X(disk) \
+	/* most records of the dirty set, 0: as the memory allows; whether writers pause at last */ \
+	X(dirty_max) X(pause)
 /* clang-format on */
 
 struct profile {
@@ -41,7 +43,7 @@ void profile_make(struct profile *p, uint64_t seed);
 void profile_text(const struct profile *p, char *out, size_t size);
 /** profile_print() - as one line of numbers. */
 void profile_print(const struct profile *p, FILE *out);
-/** profile_parse() - what profile_print() wrote. Return: 0 or -EINVAL. */
+/** profile_parse() - what profile_print() wrote; fields that an older line lacks are 0. Return: 0 or -EINVAL. */
 int profile_parse(const char *line, struct profile *ret);
 /** profile_faults() - what a network of badness @n (0 … 3) does. */
 void profile_faults(unsigned n, struct net_faults *ret);

@@ -74,6 +74,7 @@ static struct {
 	uint64_t now_ns, cpu_ns;
 	int64_t wall_off_ns;
 	struct random random, chance;
+	void (*unwatched)(uint64_t object);
 	uint32_t watches_max;
 	struct descriptor fds[FDS_MAX];
 	unsigned tree_fds;
@@ -896,10 +897,18 @@ int __wrap_inotify_add_watch(int fd, const char *path, uint32_t mask)
 
 int __wrap_inotify_rm_watch(int fd, int wd)
 {
+	uint64_t object = kernel_watched(sys.kernel, wd);
 	int err = fd_of(fd, FD_INOTIFY) ? kernel_rm_watch(sys.kernel, wd) : -EBADF;
 
+	if (object && sys.unwatched)
+		sys.unwatched(object);
 	note(17, (uint64_t)wd);
 	return err ? fail(-err) : 0;
+}
+
+void sys_on_unwatch(void (*fn)(uint64_t object))
+{
+	sys.unwatched = fn;
 }
 
 /* --- the index, and the end of a process ----------------------------------------------------------- */

@@ -45,6 +45,10 @@ void sys_limit_watches(uint32_t max);
 
 /** sys_disk_full() - whether the index cannot be committed for lack of room. */
 void sys_disk_full(bool full);
+
+/** sys_on_unwatch() - @fn is called with what the daemon has just stopped to watch: see fs_object(). */
+void sys_on_unwatch(void (*fn)(uint64_t object));
+
 /** sys_crash() - the process is dead: its descriptors are closed, its index is left as it is. */
 void sys_crash(void);
 /** sys_tree_fds() - descriptors of the model tree that are open. */

@@ -61,10 +61,12 @@ static struct {
 	struct fiber *control;
 	struct sync *sync;
 	bool stop_asked, confirm_asked, nudge_asked;
-	bool unclear; /* an answer may have been one that says nothing */
-	/* The restored hub may have made as many versions by then as were acknowledged: no client can tell. */
-	bool was_restored;
+	bool unclear;  /* an answer may have been one that says nothing */
+	uint64_t told; /* fs_serial() when no event was waiting */
 	bool restored; /* the hub, and not yet at rest since */
+	bool was_restored;
+	/* Before an answer came it may have made as many versions as were acknowledged: no client can tell. */
+	bool blind;
 	unsigned flushes_asked;
 	struct flush flushes[FLUSHES_MAX];
 } w;
@@ -123,6 +125,21 @@ int pool_call(struct pool *p, struct request *rq)
 	(void)p;
 	(void)rq;
 	abort();
+}
+
+/* A dirty set that is soon full, as long as anything happens. */
+int __wrap_coalesce_touch(struct coalesce *c, uint64_t dir, const char *name, size_t len,
+			  unsigned epoch, uint64_t now_ns, enum cause cause);
+int __real_coalesce_touch(struct coalesce *c, uint64_t dir, const char *name, size_t len,
+			  unsigned epoch, uint64_t now_ns, enum cause cause);
+
+int __wrap_coalesce_touch(struct coalesce *c, uint64_t dir, const char *name, size_t len,
+			  unsigned epoch, uint64_t now_ns, enum cause cause)
+{
+	if (w.profile.dirty_max && coalesce_count(c) >= w.profile.dirty_max &&
+	    !coalesce_find(c, dir, name, len, false))
+		return -ENOSPC;
+	return __real_coalesce_touch(c, dir, name, len, epoch, now_ns, cause);
 }
 
 /* --- the control thread ---------------------------------------------------------------------- */
@@ -273,6 +290,27 @@ static void check_always(void)
 		world_fail("%zu records are dirty", coalesce_count(w.sync->dirty));
 }
 
+/* No event waits for the daemon: it was told of all that happened up to now, or that something was lost. */
+static void note_told(void)
+{
+	if (w.sync && w.sync->ring && !kernel_pending(w.kernel) && !ring_depth(w.sync->ring))
+		w.told = fs_serial();
+}
+
+/*
+ * What is still in the tree stays watched: else it would be sent anew instead of moved. Where not all is watched
+ * a round may still have to tell where it went.
+ */
+static void check_unwatched(uint64_t object)
+{
+	const struct sync *s = w.sync;
+	uint64_t since = fs_dir_since(w.fs, object);
+
+	if (s && !s->held && s->walked && !tree_unwatched(s->tree) && !w.profile.root_moves &&
+	    since && since <= w.told)
+		world_fail("a directory that is in the tree is watched no more");
+}
+
 /* --- moves ----------------------------------------------------------------------------------- */
 
 static void move_run(const struct move *m)
@@ -303,18 +341,29 @@ static void move_limits(void)
 	sys_limit_watches(w.watches_max);
 }
 
-static void move_restore(void)
+/* @silently: behind a proxy that keeps the connections. */
+static void move_restore(bool silently)
 {
 	if (!w.backup)
 		return;
-	net_set_down(w.net, true);
+	if (!silently)
+		net_set_down(w.net, true);
 	net_arrive(w.net);
 	w.hub = w.backup;
 	w.backup = NULL;
 	net_set_hub(w.net, w.hub);
-	net_set_down(w.net, false);
+	if (!silently)
+		net_set_down(w.net, false);
 	/* What has just been acknowledged may be gone, and nobody knows yet. */
 	w.restored = w.was_restored = true;
+}
+
+/* Whether each answer arrives, and none but this daemon commits. */
+static bool answers_arrive(void)
+{
+	const struct profile *p = &w.profile;
+
+	return !p->badness && !p->faults && !p->crash && !p->stop && !p->other;
 }
 
 static void move_other(const struct move *m)
@@ -405,7 +454,8 @@ static void make_move(const struct move *m)
 			w.backup = model_hub_snapshot(w.hub);
 		break;
 	case MOVE_RESTORE:
-		move_restore();
+		w.blind |= w.backup && !answers_arrive();
+		move_restore(m->n);
 		break;
 	case MOVE_OTHER:
 		move_other(m);
@@ -416,6 +466,7 @@ static void make_move(const struct move *m)
 	case MOVE_KINDS:
 		break;
 	}
+	note_told();
 	check_always();
 }
 
@@ -517,6 +568,7 @@ static void choose_rare(struct move *m)
 		choose_faults(m);
 	} else if ((roll -= p->faults) < p->restore) {
 		m->kind = w.backup ? MOVE_RESTORE : MOVE_BACKUP;
+		m->n = random_below(&w.random, 2);
 	} else if ((roll -= p->restore) < p->disk) {
 		m->kind = MOVE_DISK;
 		m->n = !w.disk_full;
@@ -714,8 +766,7 @@ static void check_end(const char *when)
 {
 	char why[CHECK_WHY_MAX];
 
-	if (!w.result->failed && !w.profile.other && !w.was_restored &&
-	    !check_same(w.fs, w.hub, why))
+	if (!w.result->failed && !w.profile.other && !w.blind && !check_same(w.fs, w.hub, why))
 		world_fail("%s: %s", when, why);
 	if (!w.result->failed && sys_tree_fds())
 		world_fail("%s: %u descriptors of the tree are open", when, sys_tree_fds());
@@ -726,15 +777,70 @@ static bool all_watched(void)
 	return w.sync && !tree_unwatched(w.sync->tree);
 }
 
+#define SCRIBBLES 3000u
+#define SCRIBBLE_BYTES 200u
+
+static void scribble(int h, uint32_t tag)
+{
+	unsigned char data[SCRIBBLE_BYTES];
+
+	op_content(tag, data, sizeof(data));
+	fs_store(w.fs, h, 0, data, sizeof(data));
+	fs_writeback(w.fs);
+}
+
+/* One of those that can go on does so, or time passes. */
+static void crawl(void)
+{
+	struct move m = { 0 };
+
+	choose_run(&m);
+	if (m.kind == MOVE_RUN)
+		m.n = 1 + m.n % 4;
+	make_move(&m);
+	net_step(w.net, sys_now());
+}
+
+/*
+ * A file changes through a mapping whenever anybody looks at it, and then no more, with all files still open: what
+ * was torn is read again without an event.
+ */
+static void pause_end(void)
+{
+	char why[CHECK_WHY_MAX];
+	/* Within a tick no stat tells. */
+	uint64_t tick = w.profile.granule_ns + 10000;
+	int h = tick > NSEC_PER_SEC ? -1 : fs_open(w.fs, FS_ROOT "/scribble", O_CREAT, 0644);
+
+	random_seed(&w.random, w.trace->seed);
+	daemon_start();
+	world_say("pause");
+	if (h >= 0)
+		fs_write(w.fs, h, 0, (unsigned char[SCRIBBLE_BYTES]){ 0 }, SCRIBBLE_BYTES);
+	for (uint32_t i = 0; h >= 0 && i < SCRIBBLES && !w.result->failed; i++) {
+		sys_advance(tick);
+		scribble(h, UINT32_MAX - i);
+		crawl();
+	}
+	calm();
+	if (!w.result->failed && !check_stable(w.hub, why))
+		world_fail("at a pause: %s", why);
+	if (h >= 0)
+		fs_close(w.fs, h);
+}
+
 static void finish(void)
 {
 	w.faults = (struct net_faults){ 0 };
 	net_set_faults(w.net, NULL);
 	net_set_down(w.net, false);
 	w.queue_max = 16384;
+	w.profile.dirty_max = 0;
 	move_limits();
 	w.disk_full = false;
 	sys_disk_full(false);
+	if (w.profile.pause && !w.stop_asked && !w.restored && !w.profile.root_moves)
+		pause_end();
 	writers_end();
 	/* A daemon with nothing to say does not notice that the hub is another one. */
 	w.stop_asked |= w.control && w.restored;
@@ -759,8 +865,10 @@ static void again(void)
 		return;
 	w.stop_asked = true;
 	calm_until(is_down, "a clean stop");
-	if (w.result->failed || w.opt->seed % 4)
+	if (w.result->failed || (w.opt->seed % 4 && !w.backup))
 		return;
+	/* The question about the state tells, before anything is sent. */
+	move_restore(false);
 	daemon_start();
 	calm();
 	check_end("started again");
@@ -780,6 +888,7 @@ static void world_new(void)
 	w.kernel = kernel_new(w.queue_max, w.watches_max);
 	w.fs = fs_new(w.kernel, w.profile.granule_ns);
 	sys_setup(w.fs, w.kernel, w.opt->state, w.trace->seed);
+	sys_on_unwatch(check_unwatched);
 	move_limits();
 	sys_advance(0);
 	w.hub = model_hub_new(w.trace->seed);
