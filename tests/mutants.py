@@ -8,7 +8,7 @@ A set (tests/mutants/SET.py) names the places and who must find them. The source
 object is compiled by the build directory's own command and linked before the libraries that hold the right one.
 A text that is not there exactly once, or that does not compile, is a failure of its own: the code has moved on.
 """
-import argparse, importlib.util, json, os, re, shlex, subprocess, sys, tempfile, time
+import argparse, importlib.util, json, os, re, shlex, signal, subprocess, sys, tempfile, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -119,6 +119,7 @@ def main():
     arg.add_argument("--list", action="store_true")
     arg.add_argument("names", nargs="*")
     opt = arg.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what a finder has started ends with it
     mutants = load(opt.set)
     some = [m for m in mutants.MUTANTS if not opt.names or any(n in m.name for n in opt.names)]
     if opt.list:
