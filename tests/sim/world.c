@@ -309,9 +309,10 @@ static void move_restore(void)
 		return;
 	net_set_down(w.net, true);
 	net_arrive(w.net);
+	net_set_hub(w.net, w.backup);
+	model_hub_free(w.hub);
 	w.hub = w.backup;
 	w.backup = NULL;
-	net_set_hub(w.net, w.hub);
 	net_set_down(w.net, false);
 	/* What has just been acknowledged may be gone, and nobody knows yet. */
 	w.restored = w.was_restored = true;
@@ -800,6 +801,8 @@ static void world_new(void)
 static void world_free(void)
 {
 	net_free(w.net);
+	model_hub_free(w.backup);
+	model_hub_free(w.hub);
 	op_source_free(w.source);
 	check_contents_free(w.contents);
 	fs_free(w.fs);
