@@ -164,7 +164,7 @@ void checks_begin(struct http_request *r)
 		return;
 	pthread_mutex_lock(&c->mu);
 	c->stats = &r->svc->stats;
-	other = c->running && strcmp(c->workspace, name);
+	other = c->running && strcmp(c->workspace, name) != 0;
 	if (!c->running)
 		err = start(c, name);
 	id = c->id;

@@ -112,7 +112,7 @@ static int space_take(struct fsck *f, sqlite3_stmt *st)
 	};
 	struct fsck_finding e = { .what = "workspace", .workspace = ws.name };
 
-	if (f->opt->workspace && (!name || strcmp(name, f->opt->workspace)))
+	if (f->opt->workspace && (!name || strcmp(name, f->opt->workspace) != 0))
 		return 0;
 	snprintf(ws.name, sizeof(ws.name), "%s", name ? name : "");
 	grown = realloc(f->spaces, (f->n_spaces + 1) * sizeof(*grown));
@@ -581,9 +581,9 @@ static int row_name(struct rows *r, const struct at *at)
 {
 	const struct meta_blob *b = &at->row.blob;
 	struct sql_conn *db = &r->f->db;
-	__cleanup_free char *why = NULL;
 	struct pack_place where;
 	sqlite3_stmt *st;
+	char why[512];
 	int got;
 
 	if (at->row.e.type != ENTRY_FILE || !b->len || beyond(r, at))
@@ -594,14 +594,12 @@ static int row_name(struct rows *r, const struct at *at)
 		got = sql_step(db, st);
 	if (got <= 0)
 		return got;
-	why = strdup((const char *)sqlite3_column_text(st, 0));
+	snprintf(why, sizeof(why), "%s", (const char *)sqlite3_column_text(st, 0));
 	where.pack = (uint64_t)sqlite3_column_int64(st, 1);
 	where.at = (uint64_t)sqlite3_column_int64(st, 2);
 	sql_stop(st);
 	got = sql_run(db, SQL_CHECK_BAD_NAMED, "iibi", b->place.pack, b->place.at, &b->hash,
 		      sizeof(b->hash), b->len);
-	if (!got && !why)
-		got = -ENOMEM;
 	return got ? got : report_row(r, at, "content", why, where);
 }
 

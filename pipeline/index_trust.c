@@ -185,6 +185,17 @@ static bool check_free(const MDB_val *key, const MDB_val *val, uint64_t last_pag
 	return true;
 }
 
+/*
+ * A key in a branch page that is wrong hides from a search what the walk along the leaves passes.
+ * LMDB lets nobody search its own table of free pages.
+ */
+static bool is_found(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, const MDB_val *val)
+{
+	MDB_val found;
+
+	return !dbi || (!mdb_get(txn, dbi, key, &found) && found.mv_data == val->mv_data);
+}
+
 static bool walk(MDB_txn *txn, MDB_dbi dbi, uint64_t last_page, check_fn *check)
 {
 	_Alignas(8) unsigned char before[sizeof(struct name_key)];
@@ -201,7 +212,7 @@ static bool walk(MDB_txn *txn, MDB_dbi dbi, uint64_t last_page, check_fn *check)
 		MDB_val old = { .mv_data = before, .mv_size = before_len };
 
 		if (!check(&key, &val, last_page) || ++n > st.ms_entries ||
-		    key.mv_size > sizeof(before) ||
+		    key.mv_size > sizeof(before) || !is_found(txn, dbi, &key, &val) ||
 		    (before_len && mdb_cmp(txn, dbi, &old, &key) >= 0))
 			return false;
 		before_len = key.mv_size;

@@ -10,7 +10,7 @@ A text that is not there exactly once, or that does not compile, is a failure of
 With --seconds they come in another order each time (SPATE_ORDER repeats it), none begins when the time is up, and
 those that were left out are named.
 """
-import argparse, importlib.util, json, os, random, shlex, subprocess, sys, tempfile, time
+import argparse, importlib.util, json, os, random, re, shlex, signal, subprocess, sys, tempfile, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -128,6 +128,7 @@ def main():
     arg.add_argument("--seconds", type=float, help="as many as fit into them, in any order")
     arg.add_argument("names", nargs="*")
     opt = arg.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what a finder has started ends with it
     mutants = load(opt.set)
     some = [m for m in mutants.MUTANTS if not opt.names or any(n in m.name for n in opt.names)]
     if opt.list:

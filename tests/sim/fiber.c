@@ -49,6 +49,8 @@ static uint64_t waits;
 
 /* --- switching ----------------------------------------------------------------------------- */
 
+#pragma GCC diagnostic ignored "-Wclobbered" /* each stack comes back as it was left */
+
 #ifdef __SANITIZE_ADDRESS__
 
 static ucontext_t scheduler;
@@ -79,8 +81,6 @@ static void arrived(void)
 }
 
 #else
-
-#pragma GCC diagnostic ignored "-Wclobbered" /* each stack comes back as it was left */
 
 static jmp_buf scheduler_at;
 

@@ -349,9 +349,10 @@ static void move_restore(bool silently)
 	if (!silently)
 		net_set_down(w.net, true);
 	net_arrive(w.net);
+	net_set_hub(w.net, w.backup);
+	model_hub_free(w.hub);
 	w.hub = w.backup;
 	w.backup = NULL;
-	net_set_hub(w.net, w.hub);
 	if (!silently)
 		net_set_down(w.net, false);
 	/* What has just been acknowledged may be gone, and nobody knows yet. */
@@ -909,6 +910,8 @@ static void world_new(void)
 static void world_free(void)
 {
 	net_free(w.net);
+	model_hub_free(w.backup);
+	model_hub_free(w.hub);
 	op_source_free(w.source);
 	check_contents_free(w.contents);
 	fs_free(w.fs);

@@ -561,6 +561,39 @@ IndexTest(S4_one_wrong_bit_in_one_row_is_found_at_the_start)
 	index_close(opened(true));
 }
 
+/* In each branch page of LMDB's format 1: the last byte of the second key, which parts two pages. */
+static void flip_branches(const char *path)
+{
+	size_t len;
+	char *data;
+	uint16_t flags, node, key_len;
+
+	cr_assert_eq(io_read_file(AT_FDCWD, path, 64 << 20, &data, &len), 0);
+	for (char *page = data; page + 4096 <= data + len; page += 4096) {
+		memcpy(&flags, page + 10, 2);
+		if (flags != 1)
+			continue;
+		memcpy(&node, page + 18, 2);
+		cr_assert_lt(node, 4096 - 8);
+		memcpy(&key_len, page + node + 6, 2);
+		page[node + 7 + key_len] ^= 1;
+	}
+	cr_assert_eq(io_replace_file(AT_FDCWD, path, data, len, 0600), 0);
+	free(data);
+}
+
+IndexTest(S4_a_row_that_a_search_does_not_find_is_found_at_the_start)
+{
+	struct index *ix = opened(true);
+	char path[128];
+
+	fill(ix, 5000);
+	index_close(ix);
+	path_of(path, "index/data.mdb");
+	flip_branches(path);
+	index_close(opened(true));
+}
+
 /* Whatever happened to the files, it opens, and each row it has is true. */
 static void check_survives(const char *what, unsigned seed, int round)
 {
