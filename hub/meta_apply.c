@@ -107,6 +107,7 @@ static int dirs_enter(struct commit_run *run, const char *path, size_t len)
 		size_t from = top->end ? top->end + 1 : 0;
 		const char *slash;
 		struct sql_row row;
+		uint64_t since;
 		size_t end;
 		int r;
 
@@ -120,9 +121,11 @@ static int dirs_enter(struct commit_run *run, const char *path, size_t len)
 		if (!row_live(run, &row) || row.e.type != ENTRY_DIR)
 			return 0;
 		memcpy(d->path, path, end);
+		since = MAX(top->since, row.vfrom);
 		d->level[++d->depth] = (struct dir_level){
 			.id = row.child,
 			.rev = row.e.rev,
+			.since = since,
 			.writer = row.writer,
 			.end = end,
 		};
@@ -179,21 +182,15 @@ static bool same_row(const struct change *ch, const struct sql_row *row)
 	       ch->e.flags == row->e.flags && same_content(ch, row);
 }
 
-/*
- * Whether it was this writer that made the path absent: it closed the last row, or made the
- * directory anew since the version it expects. Then a client that lost its own acknowledgement
- * expects a rev that its own commit ended. Return: 1, 0 or -errno.
- */
-static int absent_by_me(struct commit_run *run, const struct spot *s, uint64_t expect)
+/* Whether this writer has made @version. Return: 1, 0 or -errno. */
+static int made_by_me(struct commit_run *run, uint64_t version)
 {
 	sqlite3_stmt *st;
 	int r;
 
-	if (!s->known)
-		return s->dir->writer == run->writer && s->dir->rev > expect;
-	if (s->row.vto == run->version)
+	if (version == run->version)
 		return 1;
-	r = sql_start(run->db, SQL_VERSION_WRITER, &st, "ii", run->ws, s->row.vto);
+	r = sql_start(run->db, SQL_VERSION_WRITER, &st, "ii", run->ws, version);
 	if (r)
 		return r;
 	r = sql_step(run->db, st);
@@ -202,6 +199,20 @@ static int absent_by_me(struct commit_run *run, const struct spot *s, uint64_t e
 	r = sqlite3_column_int64(st, 0) == run->writer;
 	sql_stop(st);
 	return r;
+}
+
+/*
+ * Whether it was this writer that made the path absent: it closed the last row, or made the
+ * directory anew, or moved it there, since the version it expects. Then a client that lost its own
+ * acknowledgement expects a rev that its own commit ended. Return: 1, 0 or -errno.
+ */
+static int absent_by_me(struct commit_run *run, const struct spot *s, uint64_t expect)
+{
+	if (s->known)
+		return made_by_me(run, s->row.vto);
+	if (s->dir->writer == run->writer && s->dir->rev > expect)
+		return 1;
+	return s->dir->since > expect ? made_by_me(run, s->dir->since) : 0;
 }
 
 /* Return: 1 it holds, 0 it does not, -errno. */

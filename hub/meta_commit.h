@@ -33,6 +33,7 @@
 struct dir_level {
 	uint64_t id;
 	uint64_t rev;
+	uint64_t since; /* when it, or one above it, was last put or moved: its path leads to it since then */
 	int64_t writer;
 	size_t end; /* length of its path */
 };

@@ -319,6 +319,12 @@ static void detach(struct run *r, uint32_t i)
 	node_place(s.dir, gone, n->name, n->name_len);
 }
 
+static void placed(const struct run *r, struct node *n)
+{
+	n->placed = r->version;
+	n->placer = r->me;
+}
+
 static void attach(struct run *r, uint32_t i)
 {
 	struct put *p = &r->c->puts[i];
@@ -333,12 +339,24 @@ static void attach(struct run *r, uint32_t i)
 		return;
 	}
 	node_place(s.dir, p->off, s.name, s.name_len);
+	placed(r, p->off);
 	outcome_now(r, i, OUTCOME_HOLDS, p->off);
 	p->off = NULL;
 	r->changed++;
 }
 
 /* --- deletes and puts ---------------------------------------------------------------------- */
+
+/* Whether I was the last one who put or moved @n, or what it is in, and after @expect. */
+static bool came_by_me(const struct run *r, const struct node *n, uint64_t expect)
+{
+	const struct node *last = n;
+
+	for (; n; n = n->parent)
+		if (n->placed > last->placed)
+			last = n;
+	return last->placed > expect && last->placer == r->me;
+}
 
 static bool precondition(const struct run *r, const struct change *ch, const struct spot *s)
 {
@@ -349,10 +367,11 @@ static bool precondition(const struct run *r, const struct change *ch, const str
 		       same_content(ch, s->at);
 	if (ch->expect == EXPECT_ABSENT)
 		return true;
-	/* Who took it away is its last writer; in a directory made anew, who made that. */
+	/* Who took it away is its last writer; in a directory made anew or moved there, who did that. */
 	if (s->at)
 		return s->at->writer == r->me;
-	return s->dir->writer == r->me && s->dir->e.rev > ch->expect;
+	return (s->dir->writer == r->me && s->dir->e.rev > ch->expect) ||
+	       came_by_me(r, s->dir, ch->expect);
 }
 
 static enum outcome_code refusal(const struct run *r, const struct change *ch, const struct spot *s)
@@ -409,6 +428,7 @@ static void make_node(struct run *r, const struct change *ch, struct spot *s)
 	s->at->e = ch->e;
 	s->at->e.type = type_of(ch);
 	s->at->e.rev = r->version;
+	placed(r, s->at);
 	s->at->e.path = s->at->e.target = NULL;
 	if (ch->op == CHANGE_PUT_DIR)
 		s->at->id = r->next_id++;
@@ -430,6 +450,7 @@ static void put_one(struct run *r, uint32_t i)
 		s.at->e.mode = p->ch.e.mode;
 		s.at->e.mtime_ns = p->ch.e.mtime_ns;
 		s.at->e.flags = p->ch.e.flags;
+		placed(r, s.at);
 		outcome_now(r, i, OUTCOME_HOLDS, s.at);
 	} else if (take_content(r, i, &blob, &whole)) {
 		make_node(r, &p->ch, &s);

@@ -49,6 +49,8 @@ struct node {
 	struct entry e;     /* without path and target */
 	uint64_t id;        /* of a directory */
 	unsigned writer;    /* who made the content, or took it away; 0: nobody */
+	unsigned placer;    /* who put or moved it here last … */
+	uint64_t placed;    /* … by which version */
 	struct blob *blob;  /* as it is stored: content, list of chunks or target */
 	struct blob *whole; /* the content, if @blob is a list */
 };

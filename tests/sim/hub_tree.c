@@ -87,6 +87,8 @@ struct node *node_copy(struct node *n)
 	c->e = n->e;
 	c->id = n->id;
 	c->writer = n->writer;
+	c->placer = n->placer;
+	c->placed = n->placed;
 	c->blob = blob_get(n->blob);
 	c->whole = blob_get(n->whole);
 	c->n_kids = n->n_kids;

@@ -330,6 +330,31 @@ Test(meta_move, a_moved_directory_may_get_another_mode, .init = setup, .fini = t
 	EXPECT_ANSWERS(b, "1 conflict 1 2");
 }
 
+/* Killed after it was applied, a client expects below what went. */
+Test(meta_move, what_a_move_of_mine_took_away_is_expected_in_vain_without_a_conflict, .init = setup,
+     .fini = teardown)
+{
+	struct body *b = next(ME);
+
+	body_dir(b, "d", EXPECT_ABSENT);
+	body_dir(b, "t", EXPECT_ABSENT);
+	EXPECT_ANSWERS(b, "");
+	b = next(ME);
+	body_text(&st, b, "d/f", EXPECT_ABSENT, "one");
+	EXPECT_ANSWERS(b, "");
+	b = next(ME);
+	body_delete(b, "d/f", 2);
+	body_delete(b, "d", 1);
+	body_move(b, "t", "d", 0);
+	EXPECT_ANSWERS(b, "2 holds 1 2");
+	b = next(OTHER);
+	body_text(&st, b, "d/f", 2, "theirs");
+	cr_expect_eq(verdict(b), META_NOTHING);
+	b = next(ME);
+	body_text(&st, b, "d/f", 2, "two");
+	EXPECT_ANSWERS(b, "");
+}
+
 Test(meta_move, the_log_counts_moves, .init = setup, .fini = teardown)
 {
 	struct body *b = next(ME);
