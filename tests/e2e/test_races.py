@@ -335,7 +335,7 @@ def a_directory_made_anew_while_what_moved_in_the_old_one_is_on_its_way():
                 with open(f"{w.tree}/d/{name}", "w") as f:
                     f.write(name)
             w.hub()
-            late = Slow(w.port, .5)
+            late = Proxy(w.port, late=.5)
             w.start(["watch", w.tree, "--to", f"http://127.0.0.1:{late.port}/w", "--state", w.state], "ready")
             w.flush()
             if what == "directory":
