@@ -103,10 +103,12 @@ static uint64_t ack_child(const struct flight *f, const struct sent *sent)
 	return d && d->id ? d->id : index_new_dir(s->index);
 }
 
-/* Directories are always ours. */
+/* Directories are always ours, but a file that follows one is put beside theirs. */
 static enum on_conflict ack_policy(const struct sync *s, const struct sent *sent)
 {
-	return sent->row.type == ENTRY_DIR ? CONFLICT_OURS : s->conf.on_conflict;
+	return sent->row.type == ENTRY_DIR && s->conf.on_conflict == CONFLICT_THEIRS ?
+		       CONFLICT_OURS :
+		       s->conf.on_conflict;
 }
 
 /* Remember what the remote has there, in a row that differs from anything on disk. */
@@ -310,13 +312,25 @@ static void ack_unstable(struct flight *f, const struct sent *sent)
 		intake_dirty(s, serial, sent->name, sent->name_len, barrier_now(&s->barrier));
 }
 
+/* Theirs stays under the name until somebody confirms that ours is to have it. */
+static void ack_beside(struct flight *f, const struct sent *sent)
+{
+	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
+
+	ack_path(f, sent->item, path);
+	skips_set(f->sync->skips, SKIP_UNCLAIMED, f->dirs[sent->item->dir].serial, sent->name,
+		  sent->name_len, path, HOLD_BESIDE);
+}
+
 static void ack_applied(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
 	struct read_item *item = sent->item;
 
 	/* Not before: a flush that only waits for older work must find it in the list. */
-	if (item && item->result != READ_SPECIAL)
+	if (item && sent->beside)
+		ack_beside(f, sent);
+	else if (item && item->result != READ_SPECIAL)
 		skips_del(s->skips, f->dirs[item->dir].serial, item->name, item->name_len);
 	if (sent->deletion) {
 		s->n.deletes_sent++;

@@ -198,8 +198,7 @@ static bool hold_kept(struct flight *f, const struct read_item *item, const stru
 		return true;
 	}
 	skips_set(s->skips, held ? SKIP_HELD : SKIP_UNCLAIMED, f->dirs[item->dir].serial,
-		  item->name, item->name_len, path,
-		  held ? HOLD_THEIRS : "another writer's; what is here is beside it");
+		  item->name, item->name_len, path, held ? HOLD_THEIRS : HOLD_BESIDE);
 	return true;
 }
 

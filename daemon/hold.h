@@ -22,6 +22,7 @@ struct flight;
 struct dir;
 
 #define HOLD_MOUNTS_BYTES (4u << 20) /* of /proc/self/mountinfo; past it changes are not seen */
+#define HOLD_BESIDE "another writer's; what is here is beside it"
 #define HOLD_THEIRS \
 	"another writer has changed it: theirs stays, what is here is sent when it changes"
 #define HOLD_LOOK_NS 1000000000ull /* a lost root is looked for this often */
