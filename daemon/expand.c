@@ -25,19 +25,38 @@ size_t spot_enter(struct spot *p, const char *name, size_t len)
 	return before;
 }
 
-/* Return: the new entry of f->sent, or NULL when the commit is full. */
+static bool expand_same(const void *ctx, uint32_t at, uint64_t key)
+{
+	const struct flight *f = ctx;
+
+	return f->sent[at].key == key || f->sent[at].to_key == key;
+}
+
+static bool expand_named(const struct flight *f, uint64_t key)
+{
+	return key && once_has(&f->once, key, (uint32_t)f->n_sent, expand_same, f);
+}
+
+/* Return: the new entry of f->sent, or NULL when the commit is full, or has the path. */
 struct sent *expand_send(struct flight *f, struct change *c, const struct spot *at)
 {
+	bool before = c->op == CHANGE_DELETE || c->op == CHANGE_MOVE;
+	uint64_t key = once_key(before ? ONCE_BEFORE : ONCE_AFTER, at->path, at->len);
+	uint64_t to_key = c->op == CHANGE_MOVE ? once_key(ONCE_MOVED_TO, c->to, c->to_len) : 0;
 	struct sent *sent = &f->sent[f->n_sent];
 	size_t bytes = atomic_load(&f->body.used) + f->bulk.records.len + RECORD_BYTES_MAX;
 
 	c->e.path = at->path;
 	c->e.path_len = at->len;
 	if (f->n_sent >= f->sync->conf.batch_files + FLIGHT_EXPAND_MAX ||
-	    bytes > BULK_BYTES_MAX - BULK_HEAD || bulk_add(&f->bulk, c) < 0)
+	    bytes > BULK_BYTES_MAX - BULK_HEAD || expand_named(f, key) || expand_named(f, to_key) ||
+	    bulk_add(&f->bulk, c) < 0)
 		return NULL;
+	once_add(&f->once, key, (uint32_t)f->n_sent);
+	if (to_key)
+		once_add(&f->once, to_key, (uint32_t)f->n_sent);
 	f->n_sent++;
-	*sent = (struct sent){ .deletion = c->op == CHANGE_DELETE };
+	*sent = (struct sent){ .deletion = c->op == CHANGE_DELETE, .key = key, .to_key = to_key };
 	return sent;
 }
 
@@ -613,6 +632,7 @@ void expand_flight(struct flight *f)
 	f->writing = false;
 	f->index_err = 0;
 	f->serial = ++s->flight_serial;
+	once_begin(&f->once, (uint32_t)f->serial);
 	expand_head(f);
 	for (uint32_t i = 0; i < f->job.n_dirs; i++) {
 		const struct dir *d = tree_by_serial(s->tree, f->dirs[i].serial);

@@ -96,7 +96,8 @@ int flight_init(struct sync *s, struct flight *f)
 	f->sent = calloc(n + FLIGHT_EXPAND_MAX, sizeof(*f->sent));
 	f->paths = malloc(FLIGHT_PATH_BYTES);
 	f->names = malloc(FLIGHT_NAME_BYTES);
-	err = body_open(&f->body, s->conf.batch_bytes);
+	err = body_open(&f->body, s->conf.batch_bytes) ?:
+							 once_open(&f->once, n + FLIGHT_EXPAND_MAX);
 	if (err)
 		return err;
 	if (!f->job.items || !f->job.dirs || !f->dirs || !f->sent || !f->paths || !f->names)
@@ -136,6 +137,7 @@ void flight_free(struct flight *f)
 	free(f->job.dirs);
 	free(f->dirs);
 	free(f->sent);
+	once_close(&f->once);
 	free(f->paths);
 	free(f->names);
 }

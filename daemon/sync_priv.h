@@ -26,6 +26,7 @@
 #include "daemon/adopt.h"
 #include "daemon/conflict.h"
 #include "daemon/hold.h"
+#include "daemon/once.h"
 #include "daemon/ground.h"
 #include "daemon/rules.h"
 #include "daemon/skips.h"
@@ -71,6 +72,7 @@ struct sent {
 	bool kept;                     /* … and what is here is held */
 	bool beside;                   /* put under another name, beside theirs */
 	const struct outcome *outcome; /* NULL: applied, rev = version */
+	uint64_t key, to_key;          /* see once.h */
 	struct index_row row;
 };
 
@@ -94,6 +96,7 @@ struct flight {
 	struct body body;
 	struct bulk bulk;
 	struct sent *sent; /* one for each change of the bulk */
+	struct once once;  /* their paths */
 	size_t n_sent;
 	char *names; /* of sent without item: FLIGHT_NAME_BYTES */
 	size_t names_used;
