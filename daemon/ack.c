@@ -234,11 +234,47 @@ static int ack_leave(struct sync *s, const struct sent *sent)
 	return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
 }
 
+static bool ack_is_below(const struct dir *d, const struct dir *top)
+{
+	while (d && d != top)
+		d = d->parent;
+	return d != NULL;
+}
+
+/*
+ * The directory @id, here @top, is not at the remote any more: nor is what is in it. What has left it here keeps
+ * its rows until its own place is asked for.
+ */
+static int ack_forget_gone(struct sync *s, uint64_t id, const struct dir *top)
+{
+	char name[PATH_NAME_MAX + 1], prev[PATH_NAME_MAX + 1];
+	const char *after = NULL;
+	struct index_row row;
+	int len = 0, err = 0;
+
+	while (!err && (len = index_next(s->index, id, after, (size_t)len, name, &row)) >= 0) {
+		const struct dir *d = row.type == ENTRY_DIR ? tree_by_id(s->tree, row.child) : NULL;
+
+		if (!d || ack_is_below(d, top)) {
+			if (row.type == ENTRY_DIR)
+				err = ack_forget_gone(s, row.child, top);
+			if (!err)
+				err = index_del(s->index, id, name, (size_t)len);
+		}
+		memcpy(prev, name, (size_t)len);
+		after = prev;
+	}
+	return err;
+}
+
 static int ack_enter(struct sync *s, const struct sent *sent)
 {
 	int err = index_moved(s->index, sent->row.child);
 	struct index_row row = sent->row;
 
+	if (!err && !ack_holds(sent) && sent->outcome->code == OUTCOME_CONFLICT &&
+	    !sent->outcome->rev)
+		return ack_forget_gone(s, sent->row.child, tree_by_id(s->tree, sent->row.child));
 	if (err || !ack_holds(sent))
 		return err;
 	/* It was not gone: it is neither held nor unclaimed for that. */
@@ -269,6 +305,10 @@ static int ack_write_all(struct flight *f)
 	for (size_t i = 0; i < f->n_sent && !err; i++)
 		if (!f->sent[i].deletion && !f->sent[i].move)
 			err = ack_write_put(f, &f->sent[i]);
+	for (size_t i = 0; i < f->n_sent && !err; i++)
+		if (f->sent[i].deletion && ack_holds(&f->sent[i]) &&
+		    f->sent[i].row.type == ENTRY_DIR)
+			err = ack_forget_gone(s, f->sent[i].row.child, NULL);
 	if (!err)
 		err = index_set_remote(s->index, s->uid, MAX(s->version, f->push.version));
 	if (!err)

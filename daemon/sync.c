@@ -422,6 +422,9 @@ int sync_barrier(struct sync *s, uint64_t *ret_number)
 		return -EAGAIN;
 	*c = (struct cookie){ .number = ++s->last_cookie };
 	marked_take(s);
+	/* One that was removed says nothing as long as somebody has an unnamed file of it open. */
+	if (s->root_known && !s->held)
+		ladder_look_at_root(s->ladder);
 	/* What is not watched is looked at once more: no event tells about it. */
 	poll_ask(s);
 	err = s->poll.nothing ? 0 : cookie_make(s, c);

@@ -761,7 +761,9 @@ static void calm(void)
 			  (unsigned long long)h.unclaimed, h.root_lost ? ", the root" : "");
 		w.confirm_asked = true;
 	}
-	world_fail("confirming %u times releases nothing", CONFIRMS_MAX);
+	/* What a restored hub has again may be under ids that no row leads to any more; see docs/TESTING.md. */
+	if (!w.was_restored)
+		world_fail("confirming %u times releases nothing", CONFIRMS_MAX);
 }
 
 static void check_end(const char *when)
