@@ -20,6 +20,7 @@ int once_open(struct once *o, size_t max)
 		n *= 2;
 	o->slots = calloc(n, sizeof(*o->slots));
 	o->n_slots = n;
+	o->serial = 1; /* of nothing yet: what is free has 0 */
 	return o->slots ? 0 : -ENOMEM;
 }
 

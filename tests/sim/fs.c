@@ -532,6 +532,7 @@ static void drop_link(const struct fs *fs, struct fs_inode *i)
 {
 	i->nlink = is_dir(i) ? 0 : i->nlink - 1;
 	i->ctime_ns = fs->now_ns;
+	i->changed = ++changes;
 }
 
 /* The inode's own events come before the directory's, if nobody holds it. */
@@ -598,6 +599,7 @@ static int link_to(struct fs *fs, struct fs_inode *i, const char *to)
 	i->linkable = false;
 	i->nlink++;
 	i->ctime_ns = fs->now_ns;
+	i->changed = ++changes; /* a reader sees that in the time stamp */
 	tell_self(fs, i, IN_ATTRIB);
 	tell_name(fs, s.dir, IN_CREATE, 0, dentry_name(d));
 	return 0;
