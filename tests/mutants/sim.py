@@ -84,7 +84,7 @@ SYNC, LINKS = "daemon/sync.c", "daemon/links.c"
 # what is in it is compared, so it costs a detour only.
 MUTANTS = [
     # --- the dirty set
-    Mutant("what_is_dirtied_in_flight_is_forgotten", 4, COALESCE,
+    Mutant("what_is_dirtied_in_flight_is_forgotten", 2, COALESCE,
            "\tif (next)\n\t\tset_waiting(c, next, next->due_ns, next->wait);",
            "\tif (next)\n\t\trecord_free(c, next);"),
     Mutant("what_does_not_fit_is_dropped", 95, INTAKE,
@@ -99,7 +99,7 @@ MUTANTS = [
            "\tdirty_now(l, d, ev->name, ev->name_len);\n\tif (ev->mask & IN_ISDIR)",
            "\tif (!(ev->mask & IN_MOVED_FROM))\n\t\tdirty_now(l, d, ev->name, ev->name_len);\n"
            "\tif (ev->mask & IN_ISDIR)"),
-    Mutant("an_overflow_makes_no_walk", None, LADDER,
+    Mutant("an_overflow_makes_no_walk", 360, LADDER,
            "\t\trename_doubt_all(l);\n\t\tladder_walk(l);\n", "\t\trename_doubt_all(l);\n"),
     Mutant("a_move_that_was_overtaken_is_believed", None, LADDER,
            "\t\tif (r->from == d->serial || r->to == d->serial)\n\t\t\trename_doubt(l, i);\n", ""),
@@ -117,12 +117,12 @@ MUTANTS = [
            "\t\t\tintake_dirty(s, dir->serial, name, (size_t)len, epoch);\n", ""),
     Mutant("a_listing_ignores_what_was_read_and_not_sent", None, INTAKE,
            "\tintake_absent_read(s, dir, page, epoch);\n", ""),
-    Mutant("a_directory_that_moved_under_the_reader_is_read_as_gone", 68, READER,
+    Mutant("a_directory_that_moved_under_the_reader_is_read_as_gone", 376, READER,
            "err == -SP_EMOVED ? READ_MOVED : READ_FAILED", "err == -SP_EMOVED ? READ_GONE : READ_FAILED"),
     Mutant("the_reader_takes_any_directory_at_the_path", None, READER,
            "\tif (!err && !path_ident_same(&ident, &dir->ident))", "\tif (false)"),
     # --- the plan
-    Mutant("a_plan_may_be_older_than_the_last_answer", 18, EXPAND,
+    Mutant("a_plan_may_be_older_than_the_last_answer", 48, EXPAND,
            "\treturn has != item->has_known || (has && !index_row_same(&row, &item->known));", "\treturn false;"),
     Mutant("a_directory_moved_since_it_was_read_keeps_its_path", 49, EXPAND,
            "tree_path(d, path) < 0 ||\n\t    strcmp(path, fd->path))", "tree_path(d, path) < 0)"),
@@ -133,13 +133,13 @@ MUTANTS = [
            "\tret->row.hash = item->hash;\n\tif (item->unstable)\n\t\tset_unstable(ret);\n",
            "\tret->row.hash = item->hash;\n"),
     # --- the commit
-    Mutant("nothing_is_in_doubt_when_it_is_sent", 146, EXPAND,
+    Mutant("nothing_is_in_doubt_when_it_is_sent", 53, EXPAND,
            "\texpand_doubt(f);\n\tif (f->writing && !f->index_err)", "\tif (f->writing && !f->index_err)"),
     Mutant("a_commit_id_is_used_again", 1, EXPAND, "\thead.seq = ++s->seq;", "\thead.seq = s->seq + 1;"),
     # --- the answer
     Mutant("a_failed_cycle_is_forgotten", 55, ACK,
            "\tdefault:\n\t\tack_later(f);\n\t}\n\tack_all_back(f, 0);", "\tdefault:\n\t\tack_later(f);\n\t}"),
-    Mutant("an_answer_that_cannot_be_read_is_success", 12, ACK,
+    Mutant("an_answer_that_cannot_be_read_is_success", 0, ACK,
            "\t} else if (f->push.err) {\n\t\tack_failure(f);",
            "\t} else if (f->push.err == -SP_EINTEGRITY) {\n\t\tack_success(f);\n"
            "\t} else if (f->push.err) {\n\t\tack_failure(f);"),
