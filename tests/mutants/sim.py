@@ -139,7 +139,7 @@ MUTANTS = [
     # --- the answer
     Mutant("a_failed_cycle_is_forgotten", 55, ACK,
            "\tdefault:\n\t\tack_later(f);\n\t}\n\tack_all_back(f, 0);", "\tdefault:\n\t\tack_later(f);\n\t}"),
-    Mutant("an_answer_that_cannot_be_read_is_success", 0, ACK,
+    Mutant("an_answer_that_cannot_be_read_is_success", None, ACK,
            "\t} else if (f->push.err) {\n\t\tack_failure(f);",
            "\t} else if (f->push.err == -SP_EINTEGRITY) {\n\t\tack_success(f);\n"
            "\t} else if (f->push.err) {\n\t\tack_failure(f);"),
