@@ -57,6 +57,7 @@ struct fs_inode {
 	int64_t mtime_ns, ctime_ns, btime_ns;
 	unsigned pins, handles, children; /* children: dentries that hold this directory */
 	bool linkable;
+	bool quiet; /* bytes changed, and no timestamp: only the close of a mapping told it */
 	struct dentry *self; /* a directory's only one; NULL for the top */
 	struct dentry *nameless;
 
@@ -941,6 +942,8 @@ int fs_store(struct fs *fs, int h, uint64_t off, const void *data, size_t len)
 		pages |= 1u << page;
 	if (pages & ~f->dirty)
 		i->mtime_ns = i->ctime_ns = fs->now_ns;
+	else
+		i->quiet = true;
 	f->dirty |= pages;
 	f->stored = true;
 	memcpy(i->data + off, data, len);
@@ -962,6 +965,11 @@ void fs_stamp_maps(struct fs *fs)
 		if (f->d && f->stored)
 			f->d->inode->mtime_ns = f->d->inode->ctime_ns = fs->now_ns;
 		f->dirty = 0;
+	}
+	for (struct fs_inode *i = fs->inodes; i < fs->inodes + FS_FILES_MAX; i++) {
+		if (i->quiet)
+			i->mtime_ns = i->ctime_ns = fs->now_ns;
+		i->quiet = false;
 	}
 }
 

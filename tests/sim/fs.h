@@ -70,7 +70,7 @@ int fs_store(struct fs *fs, int h, uint64_t off, const void *data, size_t len);
 /** fs_writeback() - all dirty pages go to the disk: the next store to each moves the timestamps again. */
 void fs_writeback(struct fs *fs);
 /** fs_stamp_maps() - what was stored through mappings moves the timestamps now. Linux does not do that; but what
- * is unmapped while nobody watches leaves no other sign, and no daemon could find it. */
+ * is unmapped while nobody watches, or told to a process that dies, leaves no other sign: no daemon could find it. */
 void fs_stamp_maps(struct fs *fs);
 /** fs_stamp_unheard() - from now on the same happens when such a file is closed and no event tells of it: nobody
  * watches its directory, or the queue has overflowed. */

@@ -684,6 +684,12 @@ static bool flushes_waiting(void)
 	return waiting;
 }
 
+/* Where another writer has files in a directory that is a file here, that is refused for ever, and listed. */
+static bool refused_again(const struct sync *s)
+{
+	return s->retry_at_ns && !(w.profile.other && skips_count(s->skips, SKIP_REFUSED));
+}
+
 static bool is_at_rest(void)
 {
 	const struct sync *s = w.sync;
@@ -693,7 +699,7 @@ static bool is_at_rest(void)
 		return false;
 	sync_health(w.sync, &h);
 	return (h.root_lost || (h.idle && h.pushed && !s->hold.undecided && !hold_busy(s))) &&
-	       !s->retry_at_ns && !tails_next_ns(s->tails) && !kernel_pending(w.kernel) &&
+	       !refused_again(s) && !tails_next_ns(s->tails) && !kernel_pending(w.kernel) &&
 	       net_quiet(w.net) && !w.confirm_asked && !flushes_waiting();
 }
 
