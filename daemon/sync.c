@@ -297,6 +297,18 @@ static int sync_forget(struct sync *s)
 	return 0;
 }
 
+/* Moves from before the start, for which the disk had no room until now: compare again. */
+static int sync_settle_late(struct sync *s)
+{
+	int err = index_settle_late(s->index);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	ladder_walk(s->ladder);
+	sync_wait_anew(s);
+	return 0;
+}
+
 static int sync_compare_state(struct sync *s, const struct remote_state *state)
 {
 	static const uint8_t none[16];
@@ -305,8 +317,10 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	/* What is there and not known; but we were the first to commit to what was not there before. */
 	bool unknown = state->exists && state->version && !s->made_here &&
 		       memcmp(meta->uid, state->uid, sizeof(none)) != 0;
-	int err = 0;
+	int err = sync_settle_late(s);
 
+	if (err)
+		return err;
 	if (!state->exists && (had || meta->version))
 		err = sync_distrust(s, "the workspace is gone from the hub");
 	else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))

@@ -712,6 +712,27 @@ static int load_meta(struct index *ix)
 	return 0;
 }
 
+static int settle(struct index *ix)
+{
+	int err = index_begin(ix);
+
+	if (!err)
+		err = index_moves_settle(ix);
+	if (!err)
+		return index_commit(ix);
+	index_abort(ix);
+	return err;
+}
+
+int index_settle_late(struct index *ix)
+{
+	int err = ix->unsettled ? settle(ix) : -ENOENT;
+
+	if (!err)
+		ix->unsettled = false;
+	return err;
+}
+
 static int load(struct index *ix)
 {
 	const struct {
@@ -732,8 +753,13 @@ static int load(struct index *ix)
 		rc = load_meta(ix);
 	if (rc)
 		return index_failed(ix, rc);
-	err = index_moves_settle(ix);
-	return err ? err : index_commit(ix);
+	err = index_commit(ix);
+	if (err)
+		return err;
+	err = settle(ix);
+	/* Without room it is read and not believed until there is some. */
+	ix->unsettled = err == -ENOSPC || err == -EIO;
+	return ix->unsettled ? 0 : err;
 }
 
 static int bind_remote(struct index *ix, const char *remote)

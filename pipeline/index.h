@@ -179,6 +179,10 @@ int index_moved(struct index *ix, uint64_t id);
 /** index_moves_settle() - nobody knows, and will ever know, whether the moves that are noted were made: what
  * is there is kept, and copied to where it may be instead, all in doubt. Return: 0 or -errno. */
 int index_moves_settle(struct index *ix);
+/** index_settle_late() - the same for what was noted before the start, if the disk had no room for it then: until
+ * it is done the index is not to be believed. No transaction is open. Return: 0 done now, -ENOENT nothing to do,
+ * or -errno. */
+int index_settle_late(struct index *ix);
 
 /** index_begin/put/del/commit() - writing; one transaction at a time, and reads see it. index_put()
  * takes the list bytes of a CONTENT_LIST file, else NULL, which drops an older list. Deleting

@@ -96,6 +96,7 @@ struct index {
 	uint64_t commits;
 	/* A sync has failed: the kernel tells that once, and may have dropped pages. */
 	atomic_bool unsynced;
+	bool unsettled; /* index_settle_late() has work */
 	int state_fd;
 };
 

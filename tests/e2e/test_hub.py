@@ -513,9 +513,9 @@ class Tails(HubTest):
         again = Bulk(3).put_list(b"p", two, delta(sha(listing(one)), 1, [b"b"])).chunks([b"b"])
         self.assertEqual(self.applied(self.hub.commit(again)), [[2, 1], [0, 0, 2, 1]],
                          "content that is there needs no base")
-        other = Bulk(3).put_list(b"p", two, delta(sha(b"none"), 1, [b"b"])).put(b"n", b"n")
+        other = Bulk(4).put_list(b"p", two, delta(sha(b"none"), 1, [b"b"])).put(b"n", b"n")
         self.assertEqual(self.applied(self.hub.commit(other)), [[3, 1], [0, 0, 2, 1]])
-        self.refused(self.hub.commit(Bulk(3).put_list(b"p", two, delta(sha(b"no"), 1, [b"b"]))
+        self.refused(self.hub.commit(Bulk(4).put_list(b"p", two, delta(sha(b"no"), 1, [b"b"]))
                                      .put(b"n", b"n")), 422, "COMMIT_ID_REUSED")
 
     def test_the_chunks_of_a_delta_are_looked_for_like_those_of_a_list(self):

@@ -141,10 +141,10 @@ class Elsewhere(World):
                                        stdout=subprocess.PIPE, text=True)
         check(self.holder.stdout.readline() == "up\n", "a tmpfs in a namespace")
         self.outside = spate.SPATE
-        self.prefix = ["nsenter", "-t", str(self.holder.pid), "-U", "-m", "--preserve-credentials"]
+        self.enter = ["nsenter", "-t", str(self.holder.pid), "-U", "-m", "--preserve-credentials"]
         spate.SPATE = f"{self.dir}/inside"
         with open(spate.SPATE, "w") as f:
-            f.write(f"#!/bin/sh\nexec {' '.join(self.prefix)} {self.outside} \"$@\"\n")
+            f.write(f"#!/bin/sh\nexec {' '.join(self.enter)} {self.outside} \"$@\"\n")
         os.chmod(spate.SPATE, 0o755)
         return self
 
@@ -155,7 +155,7 @@ class Elsewhere(World):
         self.holder.wait()
 
     def inside(self, *words):
-        return subprocess.run([*self.prefix, *words], capture_output=True, text=True)
+        return subprocess.run([*self.enter, *words], capture_output=True, text=True)
 
     def use_up(self):
         self.inside("dd", "if=/dev/zero", f"of={self.state}/filler", "bs=4k")
