@@ -321,6 +321,11 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 
 	if (err)
 		return err;
+	/* Asked before the commit that has made it was applied, answered after: that says nothing. */
+	if (!state->exists && meta->version && !s->asked_version) {
+		sync_ask_again(s);
+		return 0;
+	}
 	if (!state->exists && (had || meta->version))
 		err = sync_distrust(s, "the workspace is gone from the hub");
 	else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))

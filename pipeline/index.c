@@ -744,6 +744,7 @@ static int load(struct index *ix)
 		{ "mounts", &ix->mounts }, { "names", &ix->names },
 	};
 	int err = index_begin(ix), rc = 0;
+	MDB_stat moving;
 
 	if (err)
 		return err;
@@ -751,10 +752,12 @@ static int load(struct index *ix)
 		rc = mdb_dbi_open(ix->write, dbs[i].name, MDB_CREATE, dbs[i].dbi);
 	if (!rc)
 		rc = load_meta(ix);
+	if (!rc)
+		rc = mdb_stat(ix->write, ix->moving, &moving);
 	if (rc)
 		return index_failed(ix, rc);
 	err = index_commit(ix);
-	if (err)
+	if (err || !moving.ms_entries)
 		return err;
 	err = settle(ix);
 	/* Without room it is read and not believed until there is some. */
