@@ -322,7 +322,7 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	if (err)
 		return err;
 	/* Asked before the commit that has made it was applied, answered after: that says nothing. */
-	if (!state->exists && meta->version && !s->asked_version) {
+	if (!state->exists && s->version && !s->asked_version) {
 		sync_ask_again(s);
 		return 0;
 	}
