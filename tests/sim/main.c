@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -441,6 +442,8 @@ int main(int argc, char **argv)
 	int c, ret = 0;
 
 	program = argv[0];
+	/* Large tables stay mappings however many were freed before: a life that uses little of them touches little. */
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
 		if (!take(&o, c))
 			return usage();
