@@ -498,17 +498,24 @@ static void ack_doubt_move(struct sync *s, const struct sent *sent)
 		moves_forget(s, d);
 }
 
+/* Whether a row says where the remote has, or may have, the directory @id. */
+static bool ack_placed(struct sync *s, uint64_t id)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	uint64_t at;
+
+	return index_place(s->index, id, &at, name, &row) >= 0;
+}
+
 /* What was put into a new directory is known under the id of what is at its place instead. */
 static void ack_doubt_put(struct sync *s, const struct sent *sent)
 {
 	struct dir *d = sent->row.type == ENTRY_DIR && sent->row.child ?
 				tree_by_id(s->tree, sent->row.child) :
 				NULL;
-	char name[PATH_NAME_MAX + 1];
-	struct index_row row;
-	uint64_t at;
 
-	if (d && !sent->deletion && index_place(s->index, d->id, &at, name, &row) < 0)
+	if (d && !sent->deletion && !ack_placed(s, d->id))
 		moves_forget(s, d);
 }
 
@@ -723,10 +730,36 @@ static void ack_later(struct flight *f)
 		s->fatal = f->push.err;
 }
 
+/*
+ * Nothing of this commit was applied. Moves that stay noted would be taken for a part of a later one whose answer is
+ * never seen: what they are about would be looked for where it never was. New directories that waited for a place
+ * have none.
+ */
+static int ack_unmoved(struct flight *f)
+{
+	struct sync *s = f->sync;
+	int err = index_begin(s->index);
+
+	for (size_t i = 0; i < f->n_sent && !err; i++) {
+		const struct sent *sent = &f->sent[i];
+
+		if (sent->deletion || sent->row.type != ENTRY_DIR || !sent->row.child)
+			continue;
+		if (!ack_placed(s, sent->row.child))
+			err = ack_forget_below(s, sent->row.child);
+		if (!err)
+			err = index_moved(s->index, sent->row.child);
+	}
+	if (!err)
+		return index_commit(s->index);
+	index_abort(s->index);
+	return err;
+}
+
 /* As ack_answered(): sent again before that, a move that was made is refused, and forgotten with all that is in it. */
 static bool ack_settled(struct flight *f)
 {
-	f->answered = f->unsure && ack_settle_moves(f);
+	f->answered = f->unsure ? ack_settle_moves(f) : ack_unmoved(f);
 	if (f->answered)
 		ack_disk_full(f->sync);
 	return !f->answered;
