@@ -58,22 +58,6 @@ static int ack_write_applied(struct flight *f, struct sent *sent)
 	return index_put(ix, sent->dir_id, sent->name, sent->name_len, &sent->row, list, list_len);
 }
 
-/* A directory that is not there has nothing in it: what was known below was another writer's to remove. */
-static int ack_forget_below(struct sync *s, uint64_t dir_id)
-{
-	char name[PATH_NAME_MAX + 1];
-	struct index_row row;
-	int len, err = 0;
-
-	while (!err && (len = index_next(s->index, dir_id, NULL, 0, name, &row)) >= 0) {
-		if (row.type == ENTRY_DIR)
-			err = ack_forget_below(s, row.child);
-		if (!err)
-			err = index_del(s->index, dir_id, name, (size_t)len);
-	}
-	return err;
-}
-
 /* Whether the remote has the directory @child at this place, or nowhere. */
 static bool ack_at_home(struct sync *s, uint64_t child, uint64_t dir_id, const char *name,
 			size_t len)
@@ -123,8 +107,8 @@ static int ack_write_conflict(struct flight *f, const struct sent *sent)
 	if (sent->row.type == ENTRY_DIR && sent->row.child && !sent->deletion &&
 	    !ack_at_home(s, sent->row.child, sent->dir_id, sent->name, sent->name_len))
 		return 0;
-	if (!sent->outcome->rev && sent->row.type == ENTRY_DIR && sent->row.child) {
-		int err = ack_forget_below(s, sent->row.child);
+	if (sent->outcome->type != ENTRY_DIR && sent->row.type == ENTRY_DIR && sent->row.child) {
+		int err = moves_gone(s, sent->row.child);
 
 		if (err)
 			return err;
@@ -176,7 +160,7 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 	    ack_elsewhere(f, sent, d))
 		return 0;
 	row.child = d->id;
-	err = ack_forget_below(s, d->id);
+	err = moves_gone(s, d->id);
 	if (err || ack_taken(s, d))
 		return err;
 	return index_put(s->index, d->parent->id, d->name, d->name_len, &row, NULL, 0);
@@ -234,39 +218,6 @@ static int ack_leave(struct sync *s, const struct sent *sent)
 	return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
 }
 
-static bool ack_is_below(const struct dir *d, const struct dir *top)
-{
-	while (d && d != top)
-		d = d->parent;
-	return d != NULL;
-}
-
-/*
- * The directory @id, here @top, is not at the remote any more: nor is what is in it. What has left it here keeps
- * its rows until its own place is asked for.
- */
-static int ack_forget_gone(struct sync *s, uint64_t id, const struct dir *top)
-{
-	char name[PATH_NAME_MAX + 1], prev[PATH_NAME_MAX + 1];
-	const char *after = NULL;
-	struct index_row row;
-	int len = 0, err = 0;
-
-	while (!err && (len = index_next(s->index, id, after, (size_t)len, name, &row)) >= 0) {
-		const struct dir *d = row.type == ENTRY_DIR ? tree_by_id(s->tree, row.child) : NULL;
-
-		if (!d || ack_is_below(d, top)) {
-			if (row.type == ENTRY_DIR)
-				err = ack_forget_gone(s, row.child, top);
-			if (!err)
-				err = index_del(s->index, id, name, (size_t)len);
-		}
-		memcpy(prev, name, (size_t)len);
-		after = prev;
-	}
-	return err;
-}
-
 static int ack_enter(struct sync *s, const struct sent *sent)
 {
 	int err = index_moved(s->index, sent->row.child);
@@ -274,7 +225,7 @@ static int ack_enter(struct sync *s, const struct sent *sent)
 
 	if (!err && !ack_holds(sent) && sent->outcome->code == OUTCOME_CONFLICT &&
 	    !sent->outcome->rev)
-		return ack_forget_gone(s, sent->row.child, tree_by_id(s->tree, sent->row.child));
+		return moves_gone(s, sent->row.child);
 	if (err || !ack_holds(sent))
 		return err;
 	/* It was not gone: it is neither held nor unclaimed for that. */
@@ -308,7 +259,7 @@ static int ack_write_all(struct flight *f)
 	for (size_t i = 0; i < f->n_sent && !err; i++)
 		if (f->sent[i].deletion && ack_holds(&f->sent[i]) &&
 		    f->sent[i].row.type == ENTRY_DIR)
-			err = ack_forget_gone(s, f->sent[i].row.child, NULL);
+			err = moves_gone(s, f->sent[i].row.child);
 	if (!err)
 		err = index_set_remote(s->index, s->uid, MAX(s->version, f->push.version));
 	if (!err)
@@ -746,7 +697,7 @@ static int ack_unmoved(struct flight *f)
 		if (sent->deletion || sent->row.type != ENTRY_DIR || !sent->row.child)
 			continue;
 		if (!ack_placed(s, sent->row.child))
-			err = ack_forget_below(s, sent->row.child);
+			err = moves_gone(s, sent->row.child);
 		if (!err)
 			err = index_moved(s->index, sent->row.child);
 	}
