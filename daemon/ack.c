@@ -235,12 +235,42 @@ static int ack_enter(struct sync *s, const struct sent *sent)
 
 static int ack_write_put(struct flight *f, struct sent *sent)
 {
+	struct sync *s = f->sync;
 	int err = ack_write(f, sent);
 
 	/* A new directory may have waited for its place beside an old one's row. */
 	if (!err && sent->row.type == ENTRY_DIR && sent->row.child)
-		err = index_moved(f->sync->index, sent->row.child);
+		err = index_moved(s->index, sent->row.child);
 	return err;
+}
+
+/* Whether the directory whose place this one was to take is there still, with something in it. */
+static bool ack_not_left(struct sync *s, const struct sent *sent)
+{
+	struct index_row row;
+
+	return sent->row.type == ENTRY_DIR && sent->row.child &&
+	       !index_get(s->index, sent->dir_id, sent->name, sent->name_len, &row) &&
+	       row.type == ENTRY_DIR && row.child != sent->row.child &&
+	       !index_dir_empty(s->index, row.child);
+}
+
+/* What is put into a directory whose place was not left is put into the one that is there: it is known by that. */
+static int ack_write_puts(struct flight *f)
+{
+	struct sync *s = f->sync;
+	bool settle = false;
+	int err = 0;
+
+	for (size_t i = 0; i < f->n_sent && !err; i++) {
+		if (f->sent[i].deletion || f->sent[i].move)
+			continue;
+		if (ack_not_left(s, &f->sent[i]))
+			settle = true;
+		else
+			err = ack_write_put(f, &f->sent[i]);
+	}
+	return err || !settle ? err : index_moves_settle(s->index);
 }
 
 static int ack_write_all(struct flight *f)
@@ -253,9 +283,8 @@ static int ack_write_all(struct flight *f)
 	for (size_t i = 0; i < f->n_sent && !err; i++)
 		if (f->sent[i].move)
 			err = ack_enter(s, &f->sent[i]);
-	for (size_t i = 0; i < f->n_sent && !err; i++)
-		if (!f->sent[i].deletion && !f->sent[i].move)
-			err = ack_write_put(f, &f->sent[i]);
+	if (!err)
+		err = ack_write_puts(f);
 	for (size_t i = 0; i < f->n_sent && !err; i++)
 		if (f->sent[i].deletion && ack_holds(&f->sent[i]) &&
 		    f->sent[i].row.type == ENTRY_DIR)
@@ -313,6 +342,27 @@ static void ack_beside(struct flight *f, const struct sent *sent)
 		  sent->name_len, path, HOLD_BESIDE);
 }
 
+/* Whether a row says where the remote has, or may have, the directory @id. */
+static bool ack_placed(struct sync *s, uint64_t id)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	uint64_t at;
+
+	return index_place(s->index, id, &at, name, &row) >= 0;
+}
+
+/* What was put into a new directory is known under the id of what is at its place instead. */
+static void ack_doubt_put(struct sync *s, const struct sent *sent)
+{
+	struct dir *d = sent->row.type == ENTRY_DIR && sent->row.child ?
+				tree_by_id(s->tree, sent->row.child) :
+				NULL;
+
+	if (d && !sent->deletion && !ack_placed(s, d->id))
+		moves_forget(s, d);
+}
+
 static void ack_applied(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
@@ -326,6 +376,7 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 	if (sent->deletion) {
 		s->n.deletes_sent++;
 	} else {
+		ack_doubt_put(s, sent);
 		s->n.files_sent += item && item->frame != FRAME_NONE;
 		s->totals.uploaded += sent->row.type != ENTRY_DIR;
 		if (sent->row.flags & ENTRY_UNSTABLE)
@@ -446,27 +497,6 @@ static void ack_doubt_move(struct sync *s, const struct sent *sent)
 	if (to)
 		intake_dirty(s, to->serial, sent->to_name, sent->to_name_len, s->barrier.first);
 	if (d)
-		moves_forget(s, d);
-}
-
-/* Whether a row says where the remote has, or may have, the directory @id. */
-static bool ack_placed(struct sync *s, uint64_t id)
-{
-	char name[PATH_NAME_MAX + 1];
-	struct index_row row;
-	uint64_t at;
-
-	return index_place(s->index, id, &at, name, &row) >= 0;
-}
-
-/* What was put into a new directory is known under the id of what is at its place instead. */
-static void ack_doubt_put(struct sync *s, const struct sent *sent)
-{
-	struct dir *d = sent->row.type == ENTRY_DIR && sent->row.child ?
-				tree_by_id(s->tree, sent->row.child) :
-				NULL;
-
-	if (d && !sent->deletion && !ack_placed(s, d->id))
 		moves_forget(s, d);
 }
 
