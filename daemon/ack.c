@@ -153,6 +153,7 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 	struct index_row row = { .type = ENTRY_DIR,
 				 .flags = INDEX_UNCONFIRMED,
 				 .mode = UINT32_MAX };
+	struct spot at;
 	int err;
 
 	if (!d || !d->parent || !d->id ||
@@ -161,7 +162,8 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 		return 0;
 	row.child = d->id;
 	err = moves_gone(s, d->id);
-	if (err || ack_taken(s, d))
+	/* Nor is what that is in: put again, it gets a row of its own first. */
+	if (err || moves_base(s, d->parent->id, &at) || ack_taken(s, d))
 		return err;
 	return index_put(s->index, d->parent->id, d->name, d->name_len, &row, NULL, 0);
 }
