@@ -58,22 +58,6 @@ static int ack_write_applied(struct flight *f, struct sent *sent)
 	return index_put(ix, sent->dir_id, sent->name, sent->name_len, &sent->row, list, list_len);
 }
 
-/* A directory that is not there has nothing in it: what was known below was another writer's to remove. */
-static int ack_forget_below(struct sync *s, uint64_t dir_id)
-{
-	char name[PATH_NAME_MAX + 1];
-	struct index_row row;
-	int len, err = 0;
-
-	while (!err && (len = index_next(s->index, dir_id, NULL, 0, name, &row)) >= 0) {
-		if (row.type == ENTRY_DIR)
-			err = ack_forget_below(s, row.child);
-		if (!err)
-			err = index_del(s->index, dir_id, name, (size_t)len);
-	}
-	return err;
-}
-
 /* Whether the remote has the directory @child at this place, or nowhere. */
 static bool ack_at_home(struct sync *s, uint64_t child, uint64_t dir_id, const char *name,
 			size_t len)
@@ -123,8 +107,8 @@ static int ack_write_conflict(struct flight *f, const struct sent *sent)
 	if (sent->row.type == ENTRY_DIR && sent->row.child && !sent->deletion &&
 	    !ack_at_home(s, sent->row.child, sent->dir_id, sent->name, sent->name_len))
 		return 0;
-	if (!sent->outcome->rev && sent->row.type == ENTRY_DIR && sent->row.child) {
-		int err = ack_forget_below(s, sent->row.child);
+	if (sent->outcome->type != ENTRY_DIR && sent->row.type == ENTRY_DIR && sent->row.child) {
+		int err = moves_gone(s, sent->row.child);
 
 		if (err)
 			return err;
@@ -169,6 +153,7 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 	struct index_row row = { .type = ENTRY_DIR,
 				 .flags = INDEX_UNCONFIRMED,
 				 .mode = UINT32_MAX };
+	struct spot at;
 	int err;
 
 	if (!d || !d->parent || !d->id ||
@@ -176,8 +161,9 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 	    ack_elsewhere(f, sent, d))
 		return 0;
 	row.child = d->id;
-	err = ack_forget_below(s, d->id);
-	if (err || ack_taken(s, d))
+	err = moves_gone(s, d->id);
+	/* Nor is what that is in: put again, it gets a row of its own first. */
+	if (err || moves_base(s, d->parent->id, &at) || ack_taken(s, d))
 		return err;
 	return index_put(s->index, d->parent->id, d->name, d->name_len, &row, NULL, 0);
 }
@@ -234,39 +220,6 @@ static int ack_leave(struct sync *s, const struct sent *sent)
 	return index_del(s->index, sent->dir_id, sent->name, sent->name_len);
 }
 
-static bool ack_is_below(const struct dir *d, const struct dir *top)
-{
-	while (d && d != top)
-		d = d->parent;
-	return d != NULL;
-}
-
-/*
- * The directory @id, here @top, is not at the remote any more: nor is what is in it. What has left it here keeps
- * its rows until its own place is asked for.
- */
-static int ack_forget_gone(struct sync *s, uint64_t id, const struct dir *top)
-{
-	char name[PATH_NAME_MAX + 1], prev[PATH_NAME_MAX + 1];
-	const char *after = NULL;
-	struct index_row row;
-	int len = 0, err = 0;
-
-	while (!err && (len = index_next(s->index, id, after, (size_t)len, name, &row)) >= 0) {
-		const struct dir *d = row.type == ENTRY_DIR ? tree_by_id(s->tree, row.child) : NULL;
-
-		if (!d || ack_is_below(d, top)) {
-			if (row.type == ENTRY_DIR)
-				err = ack_forget_gone(s, row.child, top);
-			if (!err)
-				err = index_del(s->index, id, name, (size_t)len);
-		}
-		memcpy(prev, name, (size_t)len);
-		after = prev;
-	}
-	return err;
-}
-
 static int ack_enter(struct sync *s, const struct sent *sent)
 {
 	int err = index_moved(s->index, sent->row.child);
@@ -274,7 +227,7 @@ static int ack_enter(struct sync *s, const struct sent *sent)
 
 	if (!err && !ack_holds(sent) && sent->outcome->code == OUTCOME_CONFLICT &&
 	    !sent->outcome->rev)
-		return ack_forget_gone(s, sent->row.child, tree_by_id(s->tree, sent->row.child));
+		return moves_gone(s, sent->row.child);
 	if (err || !ack_holds(sent))
 		return err;
 	/* It was not gone: it is neither held nor unclaimed for that. */
@@ -284,12 +237,42 @@ static int ack_enter(struct sync *s, const struct sent *sent)
 
 static int ack_write_put(struct flight *f, struct sent *sent)
 {
+	struct sync *s = f->sync;
 	int err = ack_write(f, sent);
 
 	/* A new directory may have waited for its place beside an old one's row. */
 	if (!err && sent->row.type == ENTRY_DIR && sent->row.child)
-		err = index_moved(f->sync->index, sent->row.child);
+		err = index_moved(s->index, sent->row.child);
 	return err;
+}
+
+/* Whether the directory whose place this one was to take is there still, with something in it. */
+static bool ack_not_left(struct sync *s, const struct sent *sent)
+{
+	struct index_row row;
+
+	return sent->row.type == ENTRY_DIR && sent->row.child &&
+	       !index_get(s->index, sent->dir_id, sent->name, sent->name_len, &row) &&
+	       row.type == ENTRY_DIR && row.child != sent->row.child &&
+	       !index_dir_empty(s->index, row.child);
+}
+
+/* What is put into a directory whose place was not left is put into the one that is there: it is known by that. */
+static int ack_write_puts(struct flight *f)
+{
+	struct sync *s = f->sync;
+	bool settle = false;
+	int err = 0;
+
+	for (size_t i = 0; i < f->n_sent && !err; i++) {
+		if (f->sent[i].deletion || f->sent[i].move)
+			continue;
+		if (ack_not_left(s, &f->sent[i]))
+			settle = true;
+		else
+			err = ack_write_put(f, &f->sent[i]);
+	}
+	return err || !settle ? err : index_moves_settle(s->index);
 }
 
 static int ack_write_all(struct flight *f)
@@ -302,13 +285,12 @@ static int ack_write_all(struct flight *f)
 	for (size_t i = 0; i < f->n_sent && !err; i++)
 		if (f->sent[i].move)
 			err = ack_enter(s, &f->sent[i]);
-	for (size_t i = 0; i < f->n_sent && !err; i++)
-		if (!f->sent[i].deletion && !f->sent[i].move)
-			err = ack_write_put(f, &f->sent[i]);
+	if (!err)
+		err = ack_write_puts(f);
 	for (size_t i = 0; i < f->n_sent && !err; i++)
 		if (f->sent[i].deletion && ack_holds(&f->sent[i]) &&
 		    f->sent[i].row.type == ENTRY_DIR)
-			err = ack_forget_gone(s, f->sent[i].row.child, NULL);
+			err = moves_gone(s, f->sent[i].row.child);
 	if (!err)
 		err = index_set_remote(s->index, s->uid, MAX(s->version, f->push.version));
 	if (!err)
@@ -362,6 +344,27 @@ static void ack_beside(struct flight *f, const struct sent *sent)
 		  sent->name_len, path, HOLD_BESIDE);
 }
 
+/* Whether a row says where the remote has, or may have, the directory @id. */
+static bool ack_placed(struct sync *s, uint64_t id)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	uint64_t at;
+
+	return index_place(s->index, id, &at, name, &row) >= 0;
+}
+
+/* What was put into a new directory is known under the id of what is at its place instead. */
+static void ack_doubt_put(struct sync *s, const struct sent *sent)
+{
+	struct dir *d = sent->row.type == ENTRY_DIR && sent->row.child ?
+				tree_by_id(s->tree, sent->row.child) :
+				NULL;
+
+	if (d && !sent->deletion && !ack_placed(s, d->id))
+		moves_forget(s, d);
+}
+
 static void ack_applied(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
@@ -375,6 +378,7 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 	if (sent->deletion) {
 		s->n.deletes_sent++;
 	} else {
+		ack_doubt_put(s, sent);
 		s->n.files_sent += item && item->frame != FRAME_NONE;
 		s->totals.uploaded += sent->row.type != ENTRY_DIR;
 		if (sent->row.flags & ENTRY_UNSTABLE)
@@ -495,20 +499,6 @@ static void ack_doubt_move(struct sync *s, const struct sent *sent)
 	if (to)
 		intake_dirty(s, to->serial, sent->to_name, sent->to_name_len, s->barrier.first);
 	if (d)
-		moves_forget(s, d);
-}
-
-/* What was put into a new directory is known under the id of what is at its place instead. */
-static void ack_doubt_put(struct sync *s, const struct sent *sent)
-{
-	struct dir *d = sent->row.type == ENTRY_DIR && sent->row.child ?
-				tree_by_id(s->tree, sent->row.child) :
-				NULL;
-	char name[PATH_NAME_MAX + 1];
-	struct index_row row;
-	uint64_t at;
-
-	if (d && !sent->deletion && index_place(s->index, d->id, &at, name, &row) < 0)
 		moves_forget(s, d);
 }
 
@@ -723,10 +713,36 @@ static void ack_later(struct flight *f)
 		s->fatal = f->push.err;
 }
 
+/*
+ * Nothing of this commit was applied. Moves that stay noted would be taken for a part of a later one whose answer is
+ * never seen: what they are about would be looked for where it never was. New directories that waited for a place
+ * have none.
+ */
+static int ack_unmoved(struct flight *f)
+{
+	struct sync *s = f->sync;
+	int err = index_begin(s->index);
+
+	for (size_t i = 0; i < f->n_sent && !err; i++) {
+		const struct sent *sent = &f->sent[i];
+
+		if (sent->deletion || sent->row.type != ENTRY_DIR || !sent->row.child)
+			continue;
+		if (!ack_placed(s, sent->row.child))
+			err = moves_gone(s, sent->row.child);
+		if (!err)
+			err = index_moved(s->index, sent->row.child);
+	}
+	if (!err)
+		return index_commit(s->index);
+	index_abort(s->index);
+	return err;
+}
+
 /* As ack_answered(): sent again before that, a move that was made is refused, and forgotten with all that is in it. */
 static bool ack_settled(struct flight *f)
 {
-	f->answered = f->unsure && ack_settle_moves(f);
+	f->answered = f->unsure ? ack_settle_moves(f) : ack_unmoved(f);
 	if (f->answered)
 		ack_disk_full(f->sync);
 	return !f->answered;

@@ -97,8 +97,11 @@ static int adopt_entry(struct adopt *a, const struct entry *e)
 	/* What is in a directory there is only found through its row. */
 	if (!known || had.flags & INDEX_FOREIGN ||
 	    (row.type == ENTRY_DIR && had.type != ENTRY_DIR)) {
-		err = index_put(ix, dir, name, (size_t)(e->path + e->path_len - name), &row, NULL,
-				0);
+		if (known && had.type == ENTRY_DIR && had.child != row.child)
+			err = moves_gone(a->sync, had.child);
+		if (!err)
+			err = index_put(ix, dir, name, (size_t)(e->path + e->path_len - name), &row,
+					NULL, 0);
 		a->rows++;
 	} else if (row.type == ENTRY_DIR) {
 		row.child = had.child;

@@ -409,3 +409,39 @@ void moves_forget(struct sync *s, struct dir *top)
 	}
 	ladder_rewalk(s->ladder, top);
 }
+
+static bool gone_left(const struct dir *d, const struct dir *top)
+{
+	while (d && d != top)
+		d = d->parent;
+	return !d;
+}
+
+static int gone_below(struct sync *s, uint64_t id, const struct dir *top)
+{
+	char name[PATH_NAME_MAX + 1];
+	struct index_row row;
+	int len, err = 0;
+
+	while (!err && (len = index_next(s->index, id, NULL, 0, name, &row)) >= 0) {
+		struct dir *d = row.type == ENTRY_DIR ? tree_by_id(s->tree, row.child) : NULL;
+
+		if (row.type == ENTRY_DIR)
+			err = gone_below(s, row.child, top);
+		if (d && gone_left(d, top))
+			moves_forget(s, d);
+		if (!err)
+			err = index_del(s->index, id, name, (size_t)len);
+	}
+	return err;
+}
+
+int moves_gone(struct sync *s, uint64_t id)
+{
+	int err;
+
+	s->hold_oldest = true;
+	err = gone_below(s, id, tree_by_id(s->tree, id));
+	s->hold_oldest = false;
+	return err;
+}

@@ -344,6 +344,12 @@ int moves_reach(struct flight *f, struct dir *d);
 /** moves_forget() - what the remote has of @d stays where it is, to be deleted there: @d and what is below
  * is new. */
 void moves_forget(struct sync *s, struct dir *d);
+/**
+ * moves_gone() - the remote has no directory @id, and nothing in it: no row says so any more. What has left it
+ * here is sent anew; what is in it here is left to the caller. In the open transaction. Depth is bounded by the
+ * length of a path. Return: 0 or as index_del().
+ */
+int moves_gone(struct sync *s, uint64_t id);
 /** moves_want() - the same for @d, as part of the attempt under way. Return: 0 or -ENOSPC. */
 int moves_want(struct reach *r, struct dir *d);
 struct reach *moves_reach_new(void);

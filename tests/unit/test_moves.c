@@ -277,6 +277,39 @@ MovesTest(what_has_no_place_yet_is_waited_for_and_nothing_is_sent)
 	cr_expect_eq(f->bulk.commit.n_changes, 0);
 }
 
+static void gone(uint64_t id)
+{
+	cr_assert_eq(index_begin(s->index), 0);
+	cr_assert_eq(moves_gone(s, id), 0);
+	cr_assert_eq(index_commit(s->index), 0);
+}
+
+MovesTest(of_what_is_gone_there_no_rows_are_left)
+{
+	uint64_t a = has_dir(INDEX_ROOT_ID, "a"), b = has_dir(a, "b"), c = has_dir(b, "c");
+	struct dir *d = is(tree_root(s->tree), "a", a), *lower = is(d, "c", c);
+
+	has(a, "f", 0);
+	has(c, "f", 0);
+	gone(a);
+	cr_expect_eq(index_count(s->index), 1, "its own is left to whoever asks");
+	cr_expect_eq(d->id, a);
+	cr_expect_eq(lower->id, c, "it is in it still");
+}
+
+MovesTest(what_left_a_directory_that_is_gone_there_is_sent_anew)
+{
+	uint64_t a = has_dir(INDEX_ROOT_ID, "a"), b = has_dir(a, "b"), c = has_dir(b, "c");
+	struct dir *d = is(tree_root(s->tree), "d", b), *lower = is(d, "c", c);
+
+	has(c, "f", 0);
+	gone(a);
+	cr_expect_eq(index_count(s->index), 1);
+	cr_expect_eq(d->id, 0);
+	cr_expect_eq(lower->id, 0);
+	cr_expect(ladder_busy(s->ladder), "all of it is looked at");
+}
+
 /* --- any arrangement into any other ----------------------------------------------------------- */
 
 static const char *const names[] = { "a", "b", "c" };
