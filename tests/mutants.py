@@ -4,8 +4,9 @@
 
    tests/mutants.py SET [--build DIR] [--list] [--seconds N] [PART OF A NAME...]
 
-A set (tests/mutants/SET.py) names the places and who must find them. The source is copied, never changed: one
-object is compiled by the build directory's own command and linked before the libraries that hold the right one.
+A set (tests/mutants/SET.py) names the places and who must find them. The source is copied, never changed: the object
+of each file that a mistake is made in is compiled by the build directory's own command, and they are linked before the
+libraries that hold the right ones.
 A text that is not there exactly once, or that does not compile, is a failure of its own: the code has moved on.
 With --seconds they come in another order each time (SPATE_ORDER repeats it), none begins when the time is up, and
 those that were left out are named.
@@ -60,7 +61,7 @@ class Build:
 
     def compile(self, file, text, out):
         """@text instead of @file. Return: the object."""
-        source = f"{out}/{os.path.basename(file)}"
+        source = f"{out}/{file.replace(chr(47), chr(45))}"
         with open(source, "w") as f:
             f.write(text)
         words = shlex.split(self.compiles[f"{TOP}/{file}"])
@@ -75,31 +76,42 @@ class Build:
         must([*kept, "-w", "-Wno-error", "-c", source, "-o", f"{source}.o"], self.dir)
         return f"{source}.o"
 
-    def linked(self, obj, out):
-        """Return: the program with @obj, which hides the library's own."""
+    def linked(self, objects, out):
+        """Return: the program with @objects, which hide the libraries' own."""
         made = f"{out}/{os.path.basename(self.program)}"
         words = shlex.split(self.link)
         at = words.index("-o")
-        must([*words[:at], "-o", made, obj, *words[at + 2:]], self.dir)
+        must([*words[:at], "-o", made, *objects, *words[at + 2:]], self.dir)
         return made
 
 
+def edits(m):
+    """Return: (file, old, new) of each place; some have one only."""
+    return [(m.file, m.old, m.new), *getattr(m, "also", [])]
+
+
 def mutated(m):
-    with open(f"{TOP}/{m.file}") as f:
-        text = f.read()
-    if text.count(m.old) != 1:
-        raise Bad(f"does not apply: its text is {text.count(m.old)} times in {m.file}")
-    return text.replace(m.old, m.new)
+    """Return: file -> its text with the mistake."""
+    texts = {}
+    for file, old, new in edits(m):
+        if file not in texts:
+            with open(f"{TOP}/{file}") as f:
+                texts[file] = f.read()
+        if texts[file].count(old) != 1:
+            raise Bad(f"does not apply: its text is {texts[file].count(old)} times in {file}")
+        texts[file] = texts[file].replace(old, new)
+    return texts
 
 
 def seek(m, finder, builds):
     """Return: who found the mutant and how; None: nobody did; False: nor does anybody have to."""
-    text = mutated(m)
+    texts = mutated(m)
     build = builds(finder)
     if not build:
         return finder.find(None, m)
     with tempfile.TemporaryDirectory(prefix="spate-mutant-") as out:
-        return finder.find(build.linked(build.compile(m.file, text, out), out), m)
+        objects = [build.compile(file, text, out) for file, text in texts.items()]
+        return finder.find(build.linked(objects, out), m)
 
 
 def judge(m, finder, builds):
@@ -134,7 +146,7 @@ def main():
     some = [m for m in mutants.MUTANTS if not opt.names or any(n in m.name for n in opt.names)]
     if opt.list:
         for m in some:
-            print(f"{m.name}: {m.file}")
+            print(f"{m.name}: {', '.join(dict.fromkeys(file for file, _, _ in edits(m)))}")
         return 0
     known = {}
 

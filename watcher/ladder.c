@@ -404,6 +404,39 @@ static bool rename_to(struct ladder *l, struct dir *d, const struct event *ev)
 	return false;
 }
 
+/* A place that its node has left is still to be visited. Takes over one hold of @epoch. */
+static void left_visit(struct ladder *l, struct dir *parent, const char *name, size_t len,
+		       uint32_t flags, unsigned epoch)
+{
+	struct dir *left = tree_child(l->tree, parent, name, len);
+
+	if (!left)
+		left = place_add(l, parent, name, len);
+	if (left)
+		visit_want(l, left, flags, epoch);
+	else
+		l->ops->release(l->ctx, epoch);
+}
+
+/* Moves @x, whose wanted visit goes with it: what that was to find may have come to the place it leaves. */
+static int move_node(struct ladder *l, struct dir *x, struct dir *parent, const char *name,
+		     size_t len)
+{
+	bool wanted = x->flags & DIR_TO_VISIT && tree_placed(x);
+	struct dir *from = x->parent;
+	char old[PATH_NAME_MAX + 1];
+	uint8_t old_len = x->name_len;
+	int err;
+
+	memcpy(old, x->name, old_len);
+	err = tree_move(l->tree, x, parent, name, len);
+	if (err || !wanted)
+		return err;
+	l->ops->hold(l->ctx, x->visit_epoch);
+	left_visit(l, from, old, old_len, 0, x->visit_epoch);
+	return 0;
+}
+
 /* @x is known to be at this place now. Return: whether it is there. */
 static bool move_to(struct ladder *l, struct dir *x, struct dir *parent, const char *name,
 		    size_t len, unsigned epoch, uint64_t now_ns)
@@ -419,7 +452,7 @@ static bool move_to(struct ladder *l, struct dir *x, struct dir *parent, const c
 		l->parked = there->serial;
 		limbo_enter(l, there, now_ns);
 	}
-	if (tree_move(l->tree, x, parent, name, len)) {
+	if (move_node(l, x, parent, name, len)) {
 		blind(l, parent);
 		return false;
 	}
@@ -708,7 +741,7 @@ struct dir *ladder_next_visit(struct ladder *l)
  */
 static void old_place_leave(struct ladder *l, struct dir *x, unsigned epoch, uint64_t now_ns)
 {
-	struct dir *parent = x->parent, *left;
+	struct dir *parent = x->parent;
 	bool wanted = x->flags & DIR_TO_VISIT, placed = tree_placed(x);
 	uint32_t flags = x->flags & DIR_OWED;
 	unsigned visit_epoch = x->visit_epoch;
@@ -723,9 +756,8 @@ static void old_place_leave(struct ladder *l, struct dir *x, unsigned epoch, uin
 		l->ops->dirty(l->ctx, parent, name, len, epoch);
 	if (!wanted)
 		return;
-	left = placed ? place_add(l, parent, name, len) : NULL;
-	if (left)
-		visit_want(l, left, flags, visit_epoch);
+	if (placed)
+		left_visit(l, parent, name, len, flags, visit_epoch);
 	else
 		l->ops->release(l->ctx, visit_epoch);
 }

@@ -11,7 +11,7 @@ OPS how much happens in each, IGNORE (an expression) which failures are no evide
 import os, re, signal, subprocess
 from collections import namedtuple
 
-Mutant = namedtuple("Mutant", "name seed file old new by", defaults=["sim"])
+Mutant = namedtuple("Mutant", "name seed file old new also by", defaults=[[], "sim"])
 FROM = int(os.environ.get("FROM", "1"))
 SEARCH = any(name in os.environ for name in ("SEARCH", "SEEDS", "FROM", "OPS", "IGNORE"))
 IGNORE = re.compile("Alarm|" + os.environ["IGNORE"] if "IGNORE" in os.environ else "Alarm")
@@ -77,7 +77,7 @@ FINDERS = {"sim": Sim()}
 COALESCE, BARRIER, PLAN = "pipeline/coalesce.c", "pipeline/barrier.c", "pipeline/plan.c"
 READER, LADDER, INTAKE = "pipeline/reader.c", "watcher/ladder.c", "daemon/intake.c"
 FLIGHT, EXPAND, ACK = "daemon/flight.c", "daemon/expand.c", "daemon/ack.c"
-SYNC, LINKS = "daemon/sync.c", "daemon/links.c"
+SYNC, LINKS, RETRY = "daemon/sync.c", "daemon/links.c", "uploader/retry.c"
 
 # Two that change nothing that could be seen. Without the events of a directory that has no place: it is listed when it
 # has one again, and when it has none any more nothing of it is kept. A number that is used again, taken for a rename:
@@ -143,6 +143,11 @@ MUTANTS = [
            "\t} else if (f->push.err) {\n\t\tack_failure(f);",
            "\t} else if (f->push.err == -SP_EINTEGRITY) {\n\t\tack_success(f);\n"
            "\t} else if (f->push.err) {\n\t\tack_failure(f);"),
+    Mutant("a_server_error_is_success", 1, RETRY,
+           "a->status == 429 || a->status >= 500;", "a->status == 429;",
+           [(ACK, "\tstruct sync *s = f->sync;\n\n\tif (f->push.err == -ECANCELED) {",
+             "\tstruct sync *s = f->sync;\n\n\tif (f->push.err == -SP_EUNAVAIL) {\n\t\tf->push.err = 0;\n"
+             "\t\tf->push.version = s->version + 1;\n\t}\n\tif (f->push.err == -ECANCELED) {")]),
     Mutant("what_was_refused_is_applied", 3, ACK,
            "\t\tf->sent[f->push.outcomes[i].index].outcome = &f->push.outcomes[i];", "\t\t;"),
     Mutant("an_unstable_file_is_not_dirty_again", 5, ACK,

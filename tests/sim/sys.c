@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/ring.h"
 #include "tests/sim/fiber.h"
 #include "tests/sim/random.h"
 
@@ -87,6 +88,7 @@ static struct {
 	MDB_env *env;
 	MDB_txn *txns[TXNS_MAX];
 	bool disk_full;
+	bool in_hand; /* events were read and are not in the ring yet */
 	uint64_t digest;
 } sys;
 
@@ -690,7 +692,22 @@ static ssize_t inotify_read(void *buf, size_t n)
 		n = MIN(n, 4096);
 	got = kernel_read(sys.kernel, buf, n);
 	note(14, (uint64_t)got);
+	sys.in_hand = got > 0;
 	return got > 0 ? got : fail(got ? -got : EAGAIN);
+}
+
+void __wrap_ring_publish(struct ring *r, size_t n);
+void __real_ring_publish(struct ring *r, size_t n);
+
+void __wrap_ring_publish(struct ring *r, size_t n)
+{
+	__real_ring_publish(r, n);
+	sys.in_hand = false;
+}
+
+bool sys_events_wait(void)
+{
+	return sys.in_hand || kernel_pending(sys.kernel);
 }
 
 static ssize_t text_read(struct descriptor *d, void *buf, size_t n)
@@ -1005,6 +1022,7 @@ void sys_crash(void)
 	if (sys.env)
 		__real_mdb_env_close(sys.env);
 	sys.env = NULL;
+	sys.in_hand = false;
 	for (int i = 0; i < FDS_MAX; i++)
 		if (sys.fds[i].kind)
 			fd_free(&sys.fds[i]);

@@ -49,6 +49,9 @@ void sys_disk_full(bool full);
 /** sys_on_unwatch() - @fn is called with what the daemon has just stopped to watch: see fs_object(). */
 void sys_on_unwatch(void (*fn)(uint64_t object));
 
+/** sys_events_wait() - whether there are events that the watcher has not handed on. */
+bool sys_events_wait(void);
+
 /** sys_crash() - the process is dead: its descriptors are closed, its index is left as it is. */
 void sys_crash(void);
 /** sys_tree_fds() - descriptors of the model tree that are open. */

@@ -293,7 +293,7 @@ static void check_always(void)
 /* No event waits for the daemon: it was told of all that happened up to now, or that something was lost. */
 static void note_told(void)
 {
-	if (w.sync && w.sync->ring && !kernel_pending(w.kernel) && !ring_depth(w.sync->ring))
+	if (w.sync && w.sync->ring && !sys_events_wait() && !ring_depth(w.sync->ring))
 		w.told = fs_serial();
 }
 
@@ -307,8 +307,7 @@ static void check_unwatched(uint64_t object)
 	uint64_t since = fs_dir_since(w.fs, object);
 
 	if (s && !s->held && s->walked && !tree_unwatched(s->tree) && !w.profile.root_moves &&
-	    since && since <= w.told && s->ring && !kernel_pending(w.kernel) &&
-	    !ring_depth(s->ring))
+	    since && since <= w.told)
 		world_fail("a directory that is in the tree is watched no more");
 }
 

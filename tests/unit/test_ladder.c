@@ -877,7 +877,18 @@ static struct list_job *job_free(void)
 
 static void disk_step(void);
 
-static bool visit(bool racing)
+static void perhaps_step(void)
+{
+	if (!rnd(3))
+		disk_step();
+}
+
+static void nobody(void)
+{
+}
+
+/* @meanwhile: what others do before the directory that was opened is watched, and before the ladder hears of it. */
+static bool visit_while(void (*meanwhile)(void))
 {
 	struct list_job *job = job_free();
 	struct ladder_visit v;
@@ -910,15 +921,13 @@ static bool visit(bool racing)
 		return true;
 	}
 	m.in[slot].opens++;
-	if (racing && !rnd(3))
-		disk_step();
+	meanwhile();
 	ident.ino = (uint64_t)slot;
 	wd = watch_add(slot, d);
 	if (ladder_second_mount(m.ladder, d, wd, &ident))
 		wd = tree_standin(d->wd) ? d->wd : m.next_standin++;
 	trace("  wd %d", wd);
-	if (racing && !rnd(3))
-		disk_step();
+	meanwhile();
 	v = ladder_visited(m.ladder, d, wd, &ident, m.now);
 	if (!v.list) {
 		inode_close(slot);
@@ -930,6 +939,11 @@ static bool visit(bool racing)
 				  .number = v.number,
 				  .slot = slot };
 	return true;
+}
+
+static bool visit(bool racing)
+{
+	return visit_while(racing ? perhaps_step : nobody);
 }
 
 static struct scan_page *job_read(struct list_job *j)
@@ -1407,6 +1421,37 @@ Test(ladder, W3_exchanged_directories_are_watched_at_their_new_places)
 		file(b, 'e');
 		finish();
 	}
+}
+
+static void exchange_b(void)
+{
+	int b = lookup(ROOT, 'b');
+
+	if (b >= 0 && m.in[b].wd < 0)
+		disk_exchange(b, lookup(lookup(ROOT, 'a'), 'c'));
+}
+
+Test(ladder, W3_a_directory_that_is_exchanged_before_it_is_watched_is_not_let_go)
+{
+	int b, wd;
+
+	start();
+	file(dir(dir(ROOT, 'a'), 'c'), 'd');
+	settle();
+	b = dir(ROOT, 'b');
+	while (deliver())
+		;
+	visit_while(exchange_b);
+	wd = m.in[b].wd;
+	/* Before anybody reads what is dirty. */
+	for (int i = 0; i < 3; i++, m.now += LADDER_LIMBO_NS) {
+		while (deliver() || visit(false) || list_step(&m.jobs[0]) || list_step(&m.jobs[1]))
+			;
+		ladder_expire(m.ladder, m.now);
+	}
+	cr_expect_geq(wd, 0);
+	cr_expect_eq(m.in[b].wd, wd);
+	finish();
 }
 
 Test(ladder, W3_a_rename_chain_and_a_move_out_of_a_moved_directory_are_exact)
