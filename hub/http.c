@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "hub/areas.h"
 #include "hub/framing.h"
 #include "hub/reply.h"
 
@@ -11,10 +12,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
-#define BODY_MAP_MIN (64u << 10)  /* larger bodies are mapped, so that they go back at once */
+#define BODY_MAP_MIN (64u << 10)  /* larger bodies are mapped: what is not kept goes back at once */
 #define LINE_SKIP_MAX (64u << 10) /* bodies up to here need not stand in line */
 #define CONNECTION_BYTES (128u << 10)
 #define STOP_GRACE_S 5
@@ -27,6 +27,7 @@ struct http {
 	struct service *svc;
 	struct MHD_Daemon *daemon;
 	struct conns *conns;
+	struct areas bodies;
 	pthread_mutex_t mu;
 	pthread_cond_t changed; /* in_flight; CLOCK_MONOTONIC */
 	bool stopping;
@@ -111,7 +112,7 @@ void http_drop_body(struct http_request *r)
 	if (!r->body)
 		return;
 	if (r->body_size >= BODY_MAP_MIN)
-		munmap(r->body, r->body_size);
+		areas_put(&r->http->bodies, r->body, r->body_size);
 	else
 		free(r->body);
 	r->body = NULL;
@@ -119,17 +120,11 @@ void http_drop_body(struct http_request *r)
 
 static int map_body(struct http_request *r)
 {
-	void *p;
-
 	if (r->body_size < BODY_MAP_MIN)
-		p = malloc(r->body_size);
+		r->body = malloc(r->body_size);
 	else
-		p = mmap(NULL, r->body_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			 -1, 0);
-	if (!p || p == MAP_FAILED)
-		return -ENOMEM;
-	r->body = p;
-	return 0;
+		r->body = areas_get(&r->http->bodies, r->body_size);
+	return r->body ? 0 : -ENOMEM;
 }
 
 /*
@@ -526,6 +521,7 @@ static void free_http(struct http *h)
 {
 	pthread_cond_destroy(&h->changed);
 	pthread_mutex_destroy(&h->mu);
+	areas_free(&h->bodies);
 	free(h);
 }
 
@@ -538,6 +534,7 @@ static struct http *new_http(struct service *svc)
 		return NULL;
 	h->svc = svc;
 	list_init(&h->waiting);
+	areas_init(&h->bodies);
 	pthread_mutex_init(&h->mu, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

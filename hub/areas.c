@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// areas.c - mapped memory for request bodies; what was used last stays mapped.
+#include "hub/areas.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#define AREA_MIN ((size_t)64 << 10)
+
+/* A power of two, so that bodies of about one size fit into each other's areas. Pages come when they
+ * are touched. */
+static size_t area_size(size_t n)
+{
+	size_t size = AREA_MIN;
+
+	while (size < n && size <= SIZE_MAX / 4)
+		size *= 2;
+	return size < n ? 0 : size;
+}
+
+void areas_init(struct areas *a)
+{
+	*a = (struct areas){ .mu = PTHREAD_MUTEX_INITIALIZER };
+}
+
+void areas_free(struct areas *a)
+{
+	while (a->n) {
+		a->n--;
+		munmap(a->spare[a->n].at, a->spare[a->n].size);
+	}
+	a->bytes = 0;
+	pthread_mutex_destroy(&a->mu);
+}
+
+static void *take_spare(struct areas *a, size_t size)
+{
+	for (size_t i = a->n; i-- > 0;) {
+		void *at = a->spare[i].at;
+
+		if (a->spare[i].size != size)
+			continue;
+		a->spare[i] = a->spare[--a->n];
+		a->bytes -= size;
+		return at;
+	}
+	return NULL;
+}
+
+void *areas_get(struct areas *a, size_t size)
+{
+	void *at;
+
+	size = area_size(size);
+	if (!size)
+		return NULL;
+	pthread_mutex_lock(&a->mu);
+	at = take_spare(a, size);
+	pthread_mutex_unlock(&a->mu);
+	if (at)
+		return at;
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		  -1, 0);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+void areas_put(struct areas *a, void *at, size_t size)
+{
+	bool keep;
+
+	if (!at)
+		return;
+	size = area_size(size);
+	pthread_mutex_lock(&a->mu);
+	keep = a->n < AREAS_SPARE && size <= AREAS_SPARE_BYTES - a->bytes;
+	if (keep) {
+		a->spare[a->n].at = at;
+		a->spare[a->n++].size = size;
+		a->bytes += size;
+	}
+	pthread_mutex_unlock(&a->mu);
+	if (!keep)
+		munmap(at, size);
+}
