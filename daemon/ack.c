@@ -600,6 +600,8 @@ static void ack_success(struct flight *f)
 	s->committed_ns = clock_ns();
 	s->last_error[0] = '\0';
 	s->batch_files = MIN(s->batch_files * 2, s->conf.batch_files);
+	/* Slowly: a limit that is still there costs a request each time that it is met. */
+	s->batch_bytes = MIN(s->batch_bytes + s->batch_bytes / 8, s->conf.batch_bytes);
 	histogram_add(&s->commit_seconds, clock_ns() - f->sent_ns);
 	/* The workspace is there now, and gives epochs. */
 	if (!s->uid_known)

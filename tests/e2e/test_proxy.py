@@ -179,6 +179,29 @@ def U3_413_halves_the_batch_until_it_fits():
             check(not any(e["reason"] for e in w.flush()["unreadable"]), "a path was blamed")
 
 
+def U3_batches_grow_again_when_the_limit_is_gone():
+    def files(w, name):
+        os.mkdir(f"{w.dir}/{name}")
+        for i in range(300):
+            with open(f"{w.dir}/{name}/f{i}", "wb") as f:
+                f.write(os.urandom(3000))
+        os.rename(f"{w.dir}/{name}", f"{w.tree}/{name}")
+        check(w.flush()["durable"], name)
+
+    with Faulty() as w:
+        w.begin(1)
+        w.proxy.limit = 200_000
+        files(w, "few at once")
+        w.proxy.limit = None
+        for i in range(40):
+            with open(f"{w.tree}/f{i}", "w") as f:
+                f.write(str(i))
+            check(w.flush()["durable"], f"save {i}")
+        check(w.proxy.largest <= 200_000, f"{w.proxy.largest} bytes through a limit of 200,000")
+        files(w, "many at once")
+        check(w.proxy.largest > 600_000, f"at most {w.proxy.largest} bytes in a request")
+
+
 def U3_a_new_token_is_read_when_the_old_one_is_refused():
     with World() as w:
         def hub():
@@ -211,6 +234,7 @@ if __name__ == "__main__":
               K4_pull_through_the_proxy,
               U1_the_reply_to_another_client_acknowledges_nothing,
               U5_jobs_are_respected_and_one_that_is_stuck_stops_no_other,
-              U3_413_halves_the_batch_until_it_fits, U3_a_new_token_is_read_when_the_old_one_is_refused])
+              U3_413_halves_the_batch_until_it_fits, U3_batches_grow_again_when_the_limit_is_gone,
+              U3_a_new_token_is_read_when_the_old_one_is_refused])
     finally:
         print_counts()

@@ -309,6 +309,7 @@ class Proxy:
         self.r = random.Random(seed)
         self.names, self.rate = [], 0
         self.limit = None  # most bytes of a request's body
+        self.largest = 0  # body that was passed on, in bytes
         self.injected = collections.Counter()
         self.requests = 0
         self.in_flight = self.in_flight_max = 0
@@ -413,6 +414,7 @@ class Proxy:
                 name = self.r.choice(self.names)
                 self.injected[name] += 1
                 return FAULTS[name]
+            self.largest = max(self.largest, len(body))
         return self.pass_on
 
     def last_reply(self, head, reply=None):
