@@ -822,7 +822,10 @@ void ack_flight(struct flight *f)
 	} else if (f->push.err) {
 		ack_failure(f);
 	} else if (f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version) {
-		/* A hub that counts lower than before is not the one it was. */
+		/* A hub that counts lower than before is not the one it was: what it did with this says nothing. */
+		f->unsure = true;
+		if (!ack_settled(f))
+			return;
 		s->older = true;
 		sync_ask_again(s);
 		ack_pause(s, false);

@@ -18,6 +18,7 @@
 #include <ucontext.h>
 
 #ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -80,6 +81,12 @@ static void arrived(void)
 	__sanitizer_finish_switch_fiber(NULL, &scheduler_stack, &scheduler_stack_bytes);
 }
 
+/* What was killed has left frames: the next stack at this address does not begin with them. */
+static void stack_clean(void *stack)
+{
+	ASAN_UNPOISON_MEMORY_REGION(stack, STACK_BYTES);
+}
+
 #else
 
 static jmp_buf scheduler_at;
@@ -103,6 +110,11 @@ static void switch_out(struct fiber *f)
 
 static void arrived(void)
 {
+}
+
+static void stack_clean(void *stack)
+{
+	(void)stack;
 }
 
 #endif
@@ -150,6 +162,7 @@ static void fiber_free(struct fiber *f)
 	for (unsigned i = 0; i < FIBERS_MAX; i++)
 		if (fibers[i] == f)
 			fibers[i] = NULL;
+	stack_clean(f->stack);
 	munmap(f->stack, STACK_BYTES);
 	free(f);
 }
