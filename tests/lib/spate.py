@@ -101,7 +101,7 @@ class World:
         return self.start(["watch", self.tree, "--to", self.url, "--state", self.state, "--io", self.io, *more],
                           word, env)
 
-    def run(self, *args, code=0, env=None, timeout=120):
+    def run(self, *args, code=0, env=None, timeout=900):
         r = subprocess.run([SPATE, *args], capture_output=True, text=True, timeout=timeout * SLOW,
                            env={**os.environ, **(env or {})})
         if code is not None and r.returncode != code:
