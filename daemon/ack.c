@@ -235,17 +235,6 @@ static int ack_enter(struct sync *s, const struct sent *sent)
 	return index_put(s->index, sent->to_id, sent->to_name, sent->to_name_len, &row, NULL, 0);
 }
 
-static int ack_write_put(struct flight *f, struct sent *sent)
-{
-	struct sync *s = f->sync;
-	int err = ack_write(f, sent);
-
-	/* A new directory may have waited for its place beside an old one's row. */
-	if (!err && sent->row.type == ENTRY_DIR && sent->row.child)
-		err = index_moved(s->index, sent->row.child);
-	return err;
-}
-
 /* Whether the directory whose place this one was to take is there still, with something in it. */
 static bool ack_not_left(struct sync *s, const struct sent *sent)
 {
@@ -257,22 +246,19 @@ static bool ack_not_left(struct sync *s, const struct sent *sent)
 	       !index_dir_empty(s->index, row.child);
 }
 
-/* What is put into a directory whose place was not left is put into the one that is there: it is known by that. */
-static int ack_write_puts(struct flight *f)
+static int ack_write_put(struct flight *f, struct sent *sent)
 {
 	struct sync *s = f->sync;
-	bool settle = false;
-	int err = 0;
+	int err;
 
-	for (size_t i = 0; i < f->n_sent && !err; i++) {
-		if (f->sent[i].deletion || f->sent[i].move)
-			continue;
-		if (ack_not_left(s, &f->sent[i]))
-			settle = true;
-		else
-			err = ack_write_put(f, &f->sent[i]);
-	}
-	return err || !settle ? err : index_moves_settle(s->index);
+	if (ack_not_left(s, sent))
+		return 0;
+	err = ack_write(f, sent);
+
+	/* A new directory may have waited for its place beside an old one's row. */
+	if (!err && sent->row.type == ENTRY_DIR && sent->row.child)
+		err = index_moved(s->index, sent->row.child);
+	return err;
 }
 
 static int ack_write_all(struct flight *f)
@@ -285,12 +271,16 @@ static int ack_write_all(struct flight *f)
 	for (size_t i = 0; i < f->n_sent && !err; i++)
 		if (f->sent[i].move)
 			err = ack_enter(s, &f->sent[i]);
-	if (!err)
-		err = ack_write_puts(f);
+	for (size_t i = 0; i < f->n_sent && !err; i++)
+		if (!f->sent[i].deletion && !f->sent[i].move)
+			err = ack_write_put(f, &f->sent[i]);
 	for (size_t i = 0; i < f->n_sent && !err; i++)
 		if (f->sent[i].deletion && ack_holds(&f->sent[i]) &&
 		    f->sent[i].row.type == ENTRY_DIR)
 			err = moves_gone(s, f->sent[i].row.child);
+	/* What a directory got that has no place itself is at the remote, if at all, below what has that place. */
+	if (!err)
+		err = index_moves_settle(s->index);
 	if (!err)
 		err = index_set_remote(s->index, s->uid, MAX(s->version, f->push.version));
 	if (!err)
@@ -355,14 +345,20 @@ static bool ack_placed(struct sync *s, uint64_t id)
 }
 
 /* What was put into a new directory is known under the id of what is at its place instead. */
+static void ack_doubt_dir(struct sync *s, uint64_t id)
+{
+	struct dir *d = id ? tree_by_id(s->tree, id) : NULL;
+
+	if (d && d->parent && !ack_placed(s, id))
+		moves_forget(s, d);
+}
+
 static void ack_doubt_put(struct sync *s, const struct sent *sent)
 {
-	struct dir *d = sent->row.type == ENTRY_DIR && sent->row.child ?
-				tree_by_id(s->tree, sent->row.child) :
-				NULL;
-
-	if (d && !sent->deletion && !ack_placed(s, d->id))
-		moves_forget(s, d);
+	if (sent->deletion)
+		return;
+	ack_doubt_dir(s, sent->dir_id);
+	ack_doubt_dir(s, sent->row.type == ENTRY_DIR ? sent->row.child : 0);
 }
 
 static void ack_applied(struct flight *f, const struct sent *sent)

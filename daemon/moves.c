@@ -114,12 +114,16 @@ static int reach_delete(struct reach *r, const struct dir *d, const struct index
 	return sent->name ? 0 : -ENOSPC;
 }
 
-/* A new directory that one moves into: with a mode that lets nobody in until its own turn comes. */
-static int reach_put(struct reach *r, struct dir *d)
+/*
+ * A new directory that one moves into: with a mode that lets nobody in until its own turn comes.
+ * @expect: the revision of what the remote has there
+ */
+static int reach_put(struct reach *r, struct dir *d, uint64_t expect)
 {
 	struct flight *f = r->flight;
 	struct change c = { .op = CHANGE_PUT_DIR,
 			    .e = { .type = ENTRY_DIR, .mode = 0700 },
+			    .expect = expect,
 			    .frame = FRAME_NONE };
 	struct spot to;
 	int len = tree_path(d, to.path);
@@ -152,7 +156,7 @@ static int reach_parents(struct reach *r, struct dir *d)
 		    !(row.flags & INDEX_UNCONFIRMED))
 			break;
 		if (d->put != r->flight->serial)
-			err = reach_put(r, d);
+			err = reach_put(r, d, EXPECT_ABSENT);
 	}
 	return err;
 }
@@ -212,7 +216,7 @@ static int reach_remove(struct reach *r, struct dir *d, const struct index_row *
 	err = expand_below(r->flight, NULL, &at, gone->child, r);
 	if (err)
 		return err == -ENOSPC ? err : -EAGAIN;
-	return moved ? reach_delete(r, d, gone) : reach_put(r, d);
+	return moved ? reach_delete(r, d, gone) : reach_put(r, d, EXPECT_ABSENT);
 }
 
 /*
@@ -226,13 +230,26 @@ static int reach_held(struct reach *r, struct dir *d)
 	return -EAGAIN;
 }
 
-/* The remote has no directory there: @d goes on top of what it has, by its revision, and first. */
+/* What is held there, or another writer's, is not decided by what moves into @d. */
 static int reach_after(struct reach *r, const struct dir *d)
 {
 	struct sync *s = r->flight->sync;
 
 	intake_dirty(s, d->parent->serial, d->name, d->name_len, s->barrier.first);
 	return -EAGAIN;
+}
+
+/*
+ * The remote has no directory there: @d goes on top of what it has, in the same commit, for what stands in the way
+ * of its parents may have to move into it.
+ */
+static int reach_over(struct reach *r, struct dir *d, const struct index_row *there, bool moved)
+{
+	if (moved)
+		return reach_delete(r, d, there);
+	if (there->flags & (INDEX_HELD | INDEX_FOREIGN))
+		return reach_after(r, d);
+	return reach_put(r, d, there->rev);
 }
 
 /* What has the name of @d at the remote, where @d is not. */
@@ -245,7 +262,7 @@ static int reach_clear(struct reach *r, struct dir *d, bool moved)
 	if (index_get(s->index, d->parent->id, d->name, d->name_len, &there))
 		return 0;
 	if (there.type != ENTRY_DIR)
-		return moved ? reach_delete(r, d, &there) : reach_after(r, d);
+		return reach_over(r, d, &there, moved);
 	if (there.child == d->id)
 		return 0;
 	x = tree_by_id(s->tree, there.child);

@@ -150,8 +150,13 @@ static void apply(void)
 			const char *name = put ? sent->name : sent->to_name;
 			size_t len = put ? sent->name_len : sent->to_name_len;
 
+			struct place *p = remote_at(to, name, len);
+
 			if (sent->deletion || sent->move == put)
 				continue;
+			/* What is put goes on top of a file. */
+			if (p && put && !p->id)
+				p->there = false;
 			cr_assert_null(remote_at(to, name, len), "change %zu: not free", i);
 			remote_add(to, name, len, sent->row.child);
 		}
@@ -275,6 +280,34 @@ MovesTest(what_has_no_place_yet_is_waited_for_and_nothing_is_sent)
 	cr_expect_eq(moves_reach(f, d), -EAGAIN);
 	cr_expect_eq(f->n_sent, 0);
 	cr_expect_eq(f->bulk.commit.n_changes, 0);
+}
+
+MovesTest(what_moves_into_a_new_directory_does_not_wait_for_the_file_that_is_there)
+{
+	uint64_t a = has_dir(INDEX_ROOT_ID, "a"), b = has_dir(INDEX_ROOT_ID, "b");
+	struct dir *upper = is(tree_root(s->tree), "b", a);
+	struct dir *new = is(upper, "f", index_new_dir(s->index)), *d = is(new, "d", b);
+
+	has(a, "f", 0);
+	cr_expect_eq(moves_reach(f, upper), 0,
+		     "it moves to where the other one is, which moves below it");
+	cr_expect_eq(f->n_sent, 3);
+	apply();
+	expect_reached(upper);
+	expect_reached(d);
+}
+
+MovesTest(what_moves_into_a_new_directory_waits_for_what_is_held_there)
+{
+	uint64_t a = has_dir(INDEX_ROOT_ID, "a"), b = has_dir(INDEX_ROOT_ID, "b");
+	struct dir *new = is(is(tree_root(s->tree), "a", a), "f", index_new_dir(s->index));
+
+	has(a, "f", 0);
+	cr_assert_eq(index_begin(s->index), 0);
+	cr_assert_eq(index_flag(s->index, a, "f", 1, INDEX_HELD, 0), 0);
+	cr_assert_eq(index_commit(s->index), 0);
+	cr_expect_eq(moves_reach(f, is(new, "d", b)), -EAGAIN);
+	cr_expect_eq(f->n_sent, 0);
 }
 
 static void gone(uint64_t id)
