@@ -741,7 +741,9 @@ static void changed(const struct fs *fs, const struct dentry *d)
 	d->inode->changed = ++changes;
 	d->inode->by = d->id;
 	d->inode->by_dir = d->parent->object;
-	d->inode->by_seen = d->since <= fs->seen;
+	/* Where it has lost its name already the events may say one that nobody has seen it under. */
+	d->inode->by_seen = d->since <= fs->seen && d->parent &&
+			    dir_find(d->parent, dentry_name(d), strlen(dentry_name(d))) == d;
 }
 
 int fs_chmod(struct fs *fs, const char *path, mode_t mode)
