@@ -58,19 +58,6 @@ static int ack_write_applied(struct flight *f, struct sent *sent)
 	return index_put(ix, sent->dir_id, sent->name, sent->name_len, &sent->row, list, list_len);
 }
 
-/* Whether the remote has the directory @child at this place, or nowhere. */
-static bool ack_at_home(struct sync *s, uint64_t child, uint64_t dir_id, const char *name,
-			size_t len)
-{
-	char there[PATH_NAME_MAX + 1];
-	struct index_row row;
-	uint64_t at;
-	int there_len = index_place(s->index, child, &at, there, &row);
-
-	return there_len < 0 ||
-	       (at == dir_id && (size_t)there_len == len && !memcmp(there, name, len));
-}
-
 /* The id of a directory's contents: the one that its node, or a row below, goes by already. */
 static uint64_t ack_child(const struct flight *f, const struct sent *sent)
 {
@@ -105,7 +92,7 @@ static int ack_write_conflict(struct flight *f, const struct sent *sent)
 
 	/* It was to be here, but its move was refused. */
 	if (sent->row.type == ENTRY_DIR && sent->row.child && !sent->deletion &&
-	    !ack_at_home(s, sent->row.child, sent->dir_id, sent->name, sent->name_len))
+	    !moves_at_home(s, sent->row.child, sent->dir_id, sent->name, sent->name_len))
 		return 0;
 	if (sent->outcome->type != ENTRY_DIR && sent->row.type == ENTRY_DIR && sent->row.child) {
 		int err = moves_gone(s, sent->row.child);
@@ -157,7 +144,7 @@ static int ack_write_no_parent(struct flight *f, const struct sent *sent)
 	int err;
 
 	if (!d || !d->parent || !d->id ||
-	    !ack_at_home(s, d->id, d->parent->id, d->name, d->name_len) ||
+	    !moves_at_home(s, d->id, d->parent->id, d->name, d->name_len) ||
 	    ack_elsewhere(f, sent, d))
 		return 0;
 	row.child = d->id;

@@ -53,14 +53,14 @@ static struct index_row adopt_row(const struct entry *e)
 /* --- rows ---------------------------------------------------------------------------------------- */
 
 /*
- * The id of what is in a directory: its node's, unless there is a row elsewhere that says what that had: two
- * rows of one id would both be sent for. Else its row's, or a new one.
+ * The id of what is in a directory, which is @name in @dir: its node's, unless there is a row elsewhere that
+ * says what that had: two rows of one id would both be sent for. Else its row's, or a new one.
  */
-static uint64_t adopt_dir_id(struct adopt *a, const struct entry *e, const struct index_row *had)
+static uint64_t adopt_dir_id(struct adopt *a, const struct entry *e, const struct index_row *had,
+			     uint64_t dir, const char *name)
 {
 	struct sync *s = a->sync;
 	struct dir *d = tree_root(s->tree);
-	struct index_row elsewhere;
 	const char *at = e->path, *end = e->path + e->path_len;
 
 	while (d && at < end) {
@@ -70,7 +70,7 @@ static uint64_t adopt_dir_id(struct adopt *a, const struct entry *e, const struc
 		d = tree_child(s->tree, d, at, n);
 		at += n + (slash != NULL);
 	}
-	if (d && d->id && !moves_elsewhere(s, d, &elsewhere))
+	if (d && d->id && moves_at_home(s, d->id, dir, name, (size_t)(end - name)))
 		return d->id;
 	return had && had->type == ENTRY_DIR ? had->child : index_new_dir(s->index);
 }
@@ -93,7 +93,7 @@ static int adopt_entry(struct adopt *a, const struct entry *e)
 	}
 	known = !index_get(ix, dir, name, (size_t)(e->path + e->path_len - name), &had);
 	if (row.type == ENTRY_DIR)
-		row.child = adopt_dir_id(a, e, known ? &had : NULL);
+		row.child = adopt_dir_id(a, e, known ? &had : NULL, dir, name);
 	/* What is in a directory there is only found through its row. */
 	if (!known || had.flags & INDEX_FOREIGN ||
 	    (row.type == ENTRY_DIR && had.type != ENTRY_DIR)) {

@@ -64,6 +64,17 @@ bool moves_elsewhere(struct sync *s, const struct dir *d, struct index_row *ret)
 	       (at != d->parent->id || len != d->name_len || memcmp(name, d->name, d->name_len));
 }
 
+bool moves_at_home(struct sync *s, uint64_t id, uint64_t dir, const char *name, size_t len)
+{
+	char there[PATH_NAME_MAX + 1];
+	struct index_row row;
+	uint64_t at;
+	int there_len = index_place(s->index, id, &at, there, &row);
+
+	return there_len < 0 ||
+	       (at == dir && (size_t)there_len == len && !memcmp(there, name, len));
+}
+
 /* --- making a path right ------------------------------------------------------------------------ */
 
 int moves_want(struct reach *r, struct dir *d)

@@ -335,6 +335,8 @@ void expand_moving(struct flight *f, uint64_t id, uint64_t parent, const char *n
 int moves_base(struct sync *s, uint64_t id, struct spot *ret);
 /** moves_elsewhere() - whether the remote has @d at another place; @ret: its row there. */
 bool moves_elsewhere(struct sync *s, const struct dir *d, struct index_row *ret);
+/** moves_at_home() - whether the remote has the directory @id as @name in the directory @dir, or nowhere. */
+bool moves_at_home(struct sync *s, uint64_t id, uint64_t dir, const char *name, size_t len);
 /**
  * moves_reach() - make @d's path lead to @d at the remote once this commit is applied.
  * Return: 0; -EAGAIN: not yet, something in the way is still to be deleted or found; -ENOSPC: the

@@ -190,6 +190,30 @@ def keep_both_puts_ours_beside_theirs():
         both("ours again")
 
 
+def keep_both_lists_what_is_beside_until_it_is_confirmed():
+    with World() as w:
+        begin(w, "keep-both")
+        write(f"{w.tree}/x", "ours")
+
+        def listed(when):
+            done = w.flush()
+            check([c["path"] for c in done["unclaimed"]] == ["x"], f"{when}: {done}")
+            check("beside" in done["unclaimed"][0]["reason"], done)
+            check(read(f"{w.pull()}/x") == "theirs", f"{when}: theirs is lost")
+
+        listed("put beside")
+        write(f"{w.tree}/x", "ours again")
+        listed("changed")
+        w.processes[-1].stop()
+        w.watch("--on-conflict", "keep-both")
+        listed("started again")
+        w.run("confirm", w.tree, "--state", w.state)
+        done = w.flush()
+        check(not done["unclaimed"], done)
+        check(read(f"{w.pull()}/x") == "ours again", "not sent after it was confirmed")
+        check(in_history(w, "x", "theirs"), "theirs is lost")
+
+
 def keep_both_of_a_long_name_and_a_symlink():
     with World() as w:
         w.hub()
@@ -282,7 +306,7 @@ if __name__ == "__main__":
           theirs_is_held_until_it_changes_here,
           theirs_is_released_by_confirm, theirs_a_removal_takes_nothing_along,
           theirs_in_a_directory_that_goes_away_is_unclaimed, theirs_a_removal_that_meets_a_change_is_none, keep_both_puts_ours_beside_theirs,
-          keep_both_of_a_long_name_and_a_symlink,
+          keep_both_lists_what_is_beside_until_it_is_confirmed, keep_both_of_a_long_name_and_a_symlink,
           a_refused_path_that_is_removed_before_the_resend_takes_nothing_along,
           two_writers_on_different_paths_do_not_meet,
           a_directory_that_goes_before_it_is_sent_on_top_of_a_file_takes_nothing_along, a_policy_that_is_none])

@@ -3,9 +3,10 @@
 
 It is tried first, so that the same code gives the same run. If it says nothing any more, the code around has
 changed: all from 1 on are tried, up to four times as many (at least 200), and the one to be written here is printed.
-None: no seed is known, so it is tried with SEARCH only, and need not be found.
+Some need several things at certain moments, and no seed is known that meets them: the name there is that of a list of
+moves in tests/sim/traces, made for it. With SEARCH seeds are tried before.
 A seed that fails without the mistake as well, and one that only took too long, is no evidence. With SEARCH=1 it begins
-at 1 in any case, which shows how many seeds it takes; SEEDS says how many are tried then (500), FROM where they begin,
+at 1 in any case, which shows how many seeds it takes; SEEDS says how many are tried then (500 or more), FROM where they begin,
 OPS how much happens in each, IGNORE (an expression) which failures are no evidence either.
 """
 import os, re, signal, subprocess
@@ -13,6 +14,7 @@ from collections import namedtuple
 
 Mutant = namedtuple("Mutant", "name seed file old new also by", defaults=[[], "sim"])
 FROM = int(os.environ.get("FROM", "1"))
+TRACES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "tests/sim/traces")
 SEARCH = any(name in os.environ for name in ("SEARCH", "SEEDS", "FROM", "OPS", "IGNORE"))
 IGNORE = re.compile("Alarm|" + os.environ["IGNORE"] if "IGNORE" in os.environ else "Alarm")
 OPS = ["--ops", os.environ["OPS"]] if "OPS" in os.environ else []
@@ -31,6 +33,11 @@ def sim(program, *args):
     if p.returncode and not failed:
         raise SystemExit(f"sim: {out[-1000:]}")
     return failed
+
+
+def replay(program, name):
+    """Return: what was wrong with the trace @name, or None."""
+    return next(iter(sim(program, "--replay", f"{TRACES}/{name}.trace").values()), None)
 
 
 class Sim:
@@ -54,20 +61,27 @@ class Sim:
             at = max(found) + 1 if found else at + 20
         return None
 
+    def find_by_trace(self, program, name):
+        found = SEARCH and self.search(program, FROM + int(os.environ.get("SEEDS", "500")))
+        if found:
+            return f"seed {found[0]} (not a trace): {found[1]}"
+        why = replay(program, name)
+        return f"trace {name}: {why}" if why and not replay(self.right, name) else None
+
     def find(self, program, mutant):
         if not mutant:
             self.right = program
             return None
-        if not SEARCH and mutant.seed is None:
-            return False
+        if isinstance(mutant.seed, str):
+            return self.find_by_trace(program, mutant.seed)
         if not SEARCH:
             known = self.evidence(sim(program, "--seed", str(mutant.seed)))
             if known:
                 return f"seed {known[0]}: {known[1]}"
-        tries = int(os.environ.get("SEEDS", "500")) if SEARCH else max(200, 4 * mutant.seed)
+        tries = int(os.environ.get("SEEDS", max(500, mutant.seed))) if SEARCH else max(200, 4 * mutant.seed)
         found = self.search(program, FROM + tries)
         if not found:
-            return False if mutant.seed is None else None
+            return None
         changed = "" if found[0] == mutant.seed else f" (not {mutant.seed})"
         return f"seed {found[0]}{changed}, the {found[0] - FROM + 1}. tried: {found[1]}"
 
@@ -87,9 +101,9 @@ MUTANTS = [
     Mutant("what_is_dirtied_in_flight_is_forgotten", 2, COALESCE,
            "\tif (next)\n\t\tset_waiting(c, next, next->due_ns, next->wait);",
            "\tif (next)\n\t\trecord_free(c, next);"),
-    Mutant("what_does_not_fit_is_dropped", 95, INTAKE,
+    Mutant("what_does_not_fit_is_dropped", 92, INTAKE,
            "\tif (chatty < 0)\n\t\tintake_degrade(s, serial);\n", ""),
-    Mutant("an_older_epoch_is_not_taken_over", None, COALESCE,
+    Mutant("an_older_epoch_is_not_taken_over", 143, COALESCE,
            "\tif (r) {\n\t\ttake_epoch(c, r, epoch);\n\t} else {", "\tif (!r) {"),
     Mutant("older_epochs_are_not_awaited", 5, BARRIER, "(epoch == b->first && !b->pending", "(!b->pending"),
     Mutant("a_barrier_closes_when_it_is_asked_for", 5, SYNC,
@@ -101,34 +115,36 @@ MUTANTS = [
            "\tif (ev->mask & IN_ISDIR)"),
     Mutant("an_overflow_makes_no_walk", 360, LADDER,
            "\t\trename_doubt_all(l);\n\t\tladder_walk(l);\n", "\t\trename_doubt_all(l);\n"),
-    Mutant("a_move_that_was_overtaken_is_believed", None, LADDER,
+    Mutant("a_move_that_was_overtaken_is_believed", 71, LADDER,
            "\t\tif (r->from == d->serial || r->to == d->serial)\n\t\t\trename_doubt(l, i);\n", ""),
-    Mutant("a_move_of_another_place_is_believed", None, LADDER, "\tif (!rename_is_of(r, d)) {", "\tif (false) {"),
+    Mutant("a_move_of_another_place_is_believed",
+           "a_directory_that_was_seen_elsewhere_is_not_moved_by_an_old_event", LADDER,
+           "\tif (!rename_is_of(r, d)) {", "\tif (false) {"),
     # --- directories
     Mutant("a_new_directory_is_watched_and_not_listed", 5, LADDER,
            "\tc->flags |= DIR_TO_LIST;\n\tif (d == tree_root(l->tree)", "\tif (d == tree_root(l->tree)"),
-    Mutant("a_directory_that_came_back_is_not_listed", None, LADDER,
+    Mutant("a_directory_that_came_back_is_not_listed", 1563, LADDER,
            "\tif (was_lost || x->flags & DIR_OWED) {", "\tif (false) {"),
-    Mutant("a_directory_that_turned_up_is_not_listed", None, LADDER,
+    Mutant("a_directory_that_turned_up_is_not_listed", 911, LADDER,
            "\tc->flags |= DIR_TO_LIST | DIR_RECURSE | (x->flags & DIR_OWED);\n", ""),
-    Mutant("watches_are_removed_before_the_walk_has_ended", None, LADDER,
+    Mutant("watches_are_removed_before_the_walk_has_ended", 23, LADDER,
            "\t\tif (ladder_busy(l))\n\t\t\treturn now_ns + LADDER_LIMBO_NS;\n", ""),
     Mutant("what_is_absent_from_a_listing_is_not_missed", 2, INTAKE,
            "\t\t\tintake_dirty(s, dir->serial, name, (size_t)len, epoch);\n", ""),
-    Mutant("a_listing_ignores_what_was_read_and_not_sent", None, INTAKE,
+    Mutant("a_listing_ignores_what_was_read_and_not_sent", "what_was_read_and_is_gone_before_it_is_sent_is_not_sent", INTAKE,
            "\tintake_absent_read(s, dir, page, epoch);\n", ""),
     Mutant("a_directory_that_moved_under_the_reader_is_read_as_gone", 376, READER,
            "err == -SP_EMOVED ? READ_MOVED : READ_FAILED", "err == -SP_EMOVED ? READ_GONE : READ_FAILED"),
-    Mutant("the_reader_takes_any_directory_at_the_path", None, READER,
+    Mutant("the_reader_takes_any_directory_at_the_path", "a_file_in_a_directory_that_is_exchanged_while_it_is_read_is_sent", READER,
            "\tif (!err && !path_ident_same(&ident, &dir->ident))", "\tif (false)"),
     # --- the plan
-    Mutant("a_plan_may_be_older_than_the_last_answer", 48, EXPAND,
+    Mutant("a_plan_may_be_older_than_the_last_answer", 1651, EXPAND,
            "\treturn has != item->has_known || (has && !index_row_same(&row, &item->known));", "\treturn false;"),
     Mutant("a_directory_moved_since_it_was_read_keeps_its_path", 49, EXPAND,
            "tree_path(d, path) < 0 ||\n\t    strcmp(path, fd->path))", "tree_path(d, path) < 0)"),
-    Mutant("coarse_stamps_are_believed_at_once", 339, PLAN,
+    Mutant("coarse_stamps_are_believed_at_once", 411, PLAN,
            "\treturn row->type != ENTRY_DIR && proof < row->ctime_ns + tick;", "\treturn false;"),
-    Mutant("everything_is_settled_while_work_is_left", None, SYNC, "idle && sync_at_rest(s)", "idle"),
+    Mutant("everything_is_settled_while_work_is_left", "what_is_not_sent_is_not_settled", SYNC, "idle && sync_at_rest(s)", "idle"),
     Mutant("a_torn_file_is_believed", 2, PLAN,
            "\tret->row.hash = item->hash;\n\tif (item->unstable)\n\t\tset_unstable(ret);\n",
            "\tret->row.hash = item->hash;\n"),
@@ -139,26 +155,26 @@ MUTANTS = [
     # --- the answer
     Mutant("a_failed_cycle_is_forgotten", 55, ACK,
            "\tdefault:\n\t\tack_later(f);\n\t}\n\tack_all_back(f, 0);", "\tdefault:\n\t\tack_later(f);\n\t}"),
-    Mutant("an_answer_that_cannot_be_read_is_success", None, ACK,
+    Mutant("an_answer_that_cannot_be_read_is_success", 295, ACK,
            "\t} else if (f->push.err) {\n\t\tack_failure(f);",
            "\t} else if (f->push.err == -SP_EINTEGRITY) {\n\t\tack_success(f);\n"
            "\t} else if (f->push.err) {\n\t\tack_failure(f);"),
-    Mutant("a_server_error_is_success", 1, RETRY,
+    Mutant("a_server_error_is_success", 12, RETRY,
            "a->status == 429 || a->status >= 500;", "a->status == 429;",
            [(ACK, "\tstruct sync *s = f->sync;\n\n\tif (f->push.err == -ECANCELED) {",
              "\tstruct sync *s = f->sync;\n\n\tif (f->push.err == -SP_EUNAVAIL) {\n\t\tf->push.err = 0;\n"
              "\t\tf->push.version = s->version + 1;\n\t}\n\tif (f->push.err == -ECANCELED) {")]),
-    Mutant("what_was_refused_is_applied", 3, ACK,
+    Mutant("what_was_refused_is_applied", 8, ACK,
            "\t\tf->sent[f->push.outcomes[i].index].outcome = &f->push.outcomes[i];", "\t\t;"),
     Mutant("an_unstable_file_is_not_dirty_again", 5, ACK,
            "\tif (coalesce_later(s->dirty, serial, sent->name, sent->name_len, barrier_now(&s->barrier),\n"
            "\t\t\t   now, now + s->conf.max_delay_ns))\n"
            "\t\tintake_dirty(s, serial, sent->name, sent->name_len, barrier_now(&s->barrier));\n", ""),
-    Mutant("an_older_hub_is_not_noticed_by_its_answers", None, ACK,
+    Mutant("an_older_hub_is_not_noticed_by_its_answers", 99, ACK,
            "f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version", "false"),
-    Mutant("an_older_hub_is_not_noticed_by_its_state", 15, SYNC,
+    Mutant("an_older_hub_is_not_noticed_by_its_state", 27, SYNC,
            "(s->older || state->version < s->asked_version)", "s->older"),
     Mutant("other_names_of_an_inode_are_not_dirty", 13, LINKS, "\t\telse\n\t\t\tlinks_dirty(s, &at);\n", ""),
-    Mutant("a_name_that_left_its_inode_says_nothing", None, LINKS,
+    Mutant("a_name_that_left_its_inode_says_nothing", 931, LINKS,
            "\t\tlinks_dirty(l->f->sync, &at);\n\t\treturn true;\n", "\t\treturn true;\n"),
 ]

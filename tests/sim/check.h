@@ -38,6 +38,8 @@ struct check_mark *check_begin(struct fs *fs);
  */
 bool check_durable(const struct check_mark *m, struct fs *fs, const struct model_hub *h,
 		   char why[CHECK_WHY_MAX]);
+/** check_since() - the moment of check_begin(), as fs_serial() counts. */
+uint64_t check_since(const struct check_mark *m);
 void check_mark_free(struct check_mark *m);
 
 /** struct check_contents - all contents that any file ever had. */

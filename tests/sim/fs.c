@@ -68,7 +68,9 @@ struct fs_inode {
 	struct gone *gone;
 	size_t n_gone;
 	uint64_t changed; /* by which change: its bytes, permissions, mtime */
-	uint64_t by;      /* through which dentry */
+	uint64_t by;      /* through which dentry … */
+	uint64_t by_dir;  /* … in which directory */
+	bool by_seen;     /* and that one had been seen */
 };
 
 struct handle {
@@ -89,6 +91,7 @@ struct fs {
 	struct handle handles[HANDLES_MAX];
 	unsigned n_handles;
 	bool stamp_unheard;
+	uint64_t seen; /* names that have been where they are since this change or longer */
 	void (*on_content)(void *ctx, const struct fs_inode *i);
 	void *on_content_ctx;
 };
@@ -733,10 +736,14 @@ int fs_rename(struct fs *fs, const char *from, const char *to, unsigned flags)
 /* --- writers: attributes ---------------------------------------------------------------------------- */
 
 /* What @d leads to has changed, through it. */
-static void changed(const struct dentry *d)
+static void changed(const struct fs *fs, const struct dentry *d)
 {
 	d->inode->changed = ++changes;
 	d->inode->by = d->id;
+	d->inode->by_dir = d->parent->object;
+	/* Where it has lost its name already the events may say one that nobody has seen it under. */
+	d->inode->by_seen = d->since <= fs->seen && d->parent &&
+			    dir_find(d->parent, dentry_name(d), strlen(dentry_name(d))) == d;
 }
 
 int fs_chmod(struct fs *fs, const char *path, mode_t mode)
@@ -752,7 +759,7 @@ int fs_chmod(struct fs *fs, const char *path, mode_t mode)
 		return -ELOOP;
 	i->mode = (i->mode & S_IFMT) | (mode & 07777);
 	i->ctime_ns = fs->now_ns;
-	changed(s.d);
+	changed(fs, s.d);
 	tell_both(fs, s.d, IN_ATTRIB);
 	return 0;
 }
@@ -766,7 +773,7 @@ int fs_utime(struct fs *fs, const char *path, int64_t mtime_ns)
 		return r;
 	s.d->inode->mtime_ns = mtime_ns == FS_NOW ? fs->now_ns : mtime_ns;
 	s.d->inode->ctime_ns = fs->now_ns;
-	changed(s.d);
+	changed(fs, s.d);
 	tell_both(fs, s.d, IN_ATTRIB);
 	return 0;
 }
@@ -808,15 +815,15 @@ static void content(const struct fs *fs, const struct dentry *d)
 {
 	const struct fs_inode *i = d->inode;
 
-	changed(d);
+	changed(fs, d);
 	if (fs->on_content)
 		fs->on_content(fs->on_content_ctx, i);
 }
 
 static void written(const struct fs *fs, const struct dentry *d)
 {
-	content(fs, d);
 	d->inode->mtime_ns = d->inode->ctime_ns = fs->now_ns;
+	content(fs, d);
 	tell_both(fs, d, IN_MODIFY);
 }
 
@@ -995,7 +1002,7 @@ int fs_close(struct fs *fs, int h)
 	d = f->d;
 	f->d = NULL;
 	if (f->stored)
-		changed(d);
+		changed(fs, d);
 	if (f->stored && fs->stamp_unheard && !kernel_hears(fs->k, d->parent->object))
 		d->inode->mtime_ns = d->inode->ctime_ns = fs->now_ns;
 	fs->n_handles--;
@@ -1064,24 +1071,6 @@ static bool has_dentry(const struct fs_inode *dir, uint64_t id)
 	return false;
 }
 
-bool fs_unseen(const struct fs *fs, const char *path)
-{
-	const struct fs_inode *dir = &fs->inodes[0];
-	const struct dentry *root = dir_find(dir, FS_ROOT, strlen(FS_ROOT)), *d = NULL;
-
-	for (;;) {
-		size_t len = part_len(path);
-
-		d = is_dir(dir) ? dir_find(dir, path, len) : NULL;
-		if (!d || !path[len])
-			break;
-		dir = d->inode;
-		path += len + 1;
-	}
-	return d && !is_dir(d->inode) && d->inode->by && d->inode->by != d->id &&
-	       !(root && has_dentry(root->inode, d->inode->by));
-}
-
 static uint64_t dir_since(const struct dentry *at, uint64_t object)
 {
 	const struct fs_inode *dir = at->inode;
@@ -1098,6 +1087,32 @@ uint64_t fs_dir_since(const struct fs *fs, uint64_t object)
 	const struct dentry *root = dir_find(&fs->inodes[0], FS_ROOT, strlen(FS_ROOT));
 
 	return root && is_dir(root->inode) ? dir_since(root, object) : 0;
+}
+
+void fs_seen(struct fs *fs, uint64_t serial)
+{
+	fs->seen = serial;
+	for (struct fs_inode *i = fs->inodes; !serial && i < fs->inodes + FS_FILES_MAX; i++)
+		i->by_seen = false;
+}
+
+bool fs_unseen(const struct fs *fs, const char *path)
+{
+	const struct fs_inode *dir = &fs->inodes[0];
+	const struct dentry *root = dir_find(dir, FS_ROOT, strlen(FS_ROOT)), *d = NULL;
+
+	for (;;) {
+		size_t len = part_len(path);
+
+		d = is_dir(dir) ? dir_find(dir, path, len) : NULL;
+		if (!d || !path[len])
+			break;
+		dir = d->inode;
+		path += len + 1;
+	}
+	return d && !is_dir(d->inode) && d->inode->by && d->inode->by != d->id &&
+	       !(d->inode->by_seen && fs_dir_since(fs, d->inode->by_dir)) &&
+	       !(root && has_dentry(root->inode, d->inode->by));
 }
 
 unsigned fs_handles(const struct fs *fs)

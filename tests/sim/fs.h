@@ -88,8 +88,11 @@ uint64_t fs_serial(void);
  * through a mapping, and nobody was told yet.
  */
 uint64_t fs_changed(const struct fs *fs, const char *path);
-/** fs_unseen() - whether the file at @path was last changed through another name of it, one that is not in
- * FS_ROOT (any more): nobody in there is told of that. */
+/** fs_seen() - somebody has seen all names as of change @serial, and goes on watching; 0: he is gone, with what he
+ * was told. */
+void fs_seen(struct fs *fs, uint64_t serial);
+/** fs_unseen() - whether the file at @path was last changed through another name of it that is not in FS_ROOT (any
+ * more), of which nobody knew that it led to it: that was not seen before, or is gone with its directory. */
 bool fs_unseen(const struct fs *fs, const char *path);
 /** fs_handles() - how many are open. */
 unsigned fs_handles(const struct fs *fs);

@@ -314,6 +314,16 @@ int kernel_read(struct kernel *k, void *buf, size_t size)
 	return (int)(k->head - from);
 }
 
+size_t kernel_first(const struct kernel *k)
+{
+	struct inotify_event head;
+
+	if (k->head == k->tail)
+		return 0;
+	memcpy(&head, k->buf + k->head, EVENT_HEAD);
+	return EVENT_HEAD + head.len;
+}
+
 size_t kernel_pending(const struct kernel *k)
 {
 	return k->tail - k->head;

@@ -53,6 +53,8 @@ uint32_t kernel_cookie(struct kernel *k);
 /** kernel_read() - take whole events, as read(2) does. Return: bytes, 0 nothing queued, -EINVAL: @size is
  * too small for the first. */
 int kernel_read(struct kernel *k, void *buf, size_t size);
+/** kernel_first() - bytes of the first event that is queued; 0: none is. */
+size_t kernel_first(const struct kernel *k);
 /** kernel_pending() - as FIONREAD. */
 size_t kernel_pending(const struct kernel *k);
 uint64_t kernel_overflows(const struct kernel *k);

@@ -47,7 +47,7 @@ struct slot {
 };
 
 struct options {
-	uint64_t from, seeds;
+	uint64_t from, seeds, step;
 	unsigned ops, jobs;
 	const char *trace, *replay;
 	bool shrink, verbose, stop, twice;
@@ -318,11 +318,11 @@ static void run_twice(struct slot *s, const struct options *o)
 
 static void run_all(struct slot *slots, const struct options *o, struct totals *t)
 {
-	uint64_t next = o->from, end = o->from + o->seeds;
+	uint64_t next = o->from, end = o->from + o->seeds, step = o->step;
 	unsigned busy = 0;
 
-	for (unsigned i = 0; i < o->jobs && next < end; i++, busy++)
-		begin_seed(&slots[i], next++, o);
+	for (unsigned i = 0; i < o->jobs && next < end; i++, busy++, next += step)
+		begin_seed(&slots[i], next, o);
 	while (busy) {
 		struct slot *s = slot_any(slots, o->jobs);
 
@@ -330,10 +330,12 @@ static void run_all(struct slot *slots, const struct options *o, struct totals *
 		count(t, s, o);
 		if (s->result->failed)
 			failed(s, o);
-		if (next < end && !(o->stop && t->failed))
-			begin_seed(s, next++, o);
-		else
+		if (next < end && !(o->stop && t->failed)) {
+			begin_seed(s, next, o);
+			next += step;
+		} else {
 			busy--;
+		}
 	}
 }
 
@@ -380,17 +382,25 @@ static int replay(struct slot *s, const struct options *o)
 /* --- the command line --------------------------------------------------------------------------- */
 
 static const struct option longs[] = {
-	{ "seeds", required_argument, NULL, 'n' },  { "from", required_argument, NULL, 'f' },
-	{ "seed", required_argument, NULL, 's' },   { "ops", required_argument, NULL, 'o' },
-	{ "jobs", required_argument, NULL, 'j' },   { "trace", required_argument, NULL, 't' },
-	{ "replay", required_argument, NULL, 'r' }, { "shrink", no_argument, NULL, 'S' },
-	{ "verbose", no_argument, NULL, 'v' },      { "stop-at-first", no_argument, NULL, '1' },
-	{ "twice", no_argument, NULL, '2' },        { NULL, 0, NULL, 0 },
+	{ "seeds", required_argument, NULL, 'n' },
+	{ "from", required_argument, NULL, 'f' },
+	{ "seed", required_argument, NULL, 's' },
+	{ "ops", required_argument, NULL, 'o' },
+	{ "jobs", required_argument, NULL, 'j' },
+	{ "trace", required_argument, NULL, 't' },
+	{ "replay", required_argument, NULL, 'r' },
+	{ "shrink", no_argument, NULL, 'S' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "stop-at-first", no_argument, NULL, '1' },
+	{ "twice", no_argument, NULL, '2' },
+	{ "step", required_argument, NULL, 'p' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static int usage(void)
 {
-	fputs("usage: sim [--seeds N] [--from S] [--seed S] [--ops N] [--jobs N] [--trace FILE]\n"
+	fputs("usage: sim [--seeds N] [--from S] [--step N] [--seed S] [--ops N] [--jobs N] "
+	      "[--trace FILE]\n"
 	      "           [--replay FILE] [--shrink] [--verbose] [--stop-at-first] [--twice]\n",
 	      stderr);
 	return 2;
@@ -409,6 +419,9 @@ static bool take(struct options *o, int c)
 		o->from = strtoull(optarg, NULL, 10);
 		o->seeds = 1;
 		return true;
+	case 'p':
+		o->step = strtoull(optarg, NULL, 10);
+		return o->step;
 	case 'o':
 		o->ops = (unsigned)strtoul(optarg, NULL, 10);
 		return true;
@@ -436,7 +449,7 @@ static bool take(struct options *o, int c)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .from = 1, .seeds = 100, .ops = 1000, .jobs = 2 };
+	struct options o = { .from = 1, .seeds = 100, .step = 1, .ops = 1000, .jobs = 2 };
 	struct slot slots[JOBS_MAX] = { 0 };
 	struct totals t = { 0 };
 	int c, ret = 0;

@@ -44,6 +44,7 @@ enum fate {
 	FATE_TWICE,
 	FATE_REFUSED,
 	FATE_TOO_BIG,
+	FATE_PAGE,
 	FATE_CUT,
 	FATE_GARBLED,
 	FATE_ERROR,
@@ -136,6 +137,7 @@ static enum fate draw_out(struct net *n)
 		{ FATE_RESET, f->reset },     { FATE_LOST, f->lost },
 		{ FATE_LATE, f->late },       { FATE_TWICE, f->twice },
 		{ FATE_REFUSED, f->refused }, { FATE_TOO_BIG, f->too_big },
+		{ FATE_PAGE, f->page },
 	};
 
 	return draw(n, odds, ARRAY_SIZE(odds));
@@ -296,6 +298,9 @@ static void arrive(struct net *n, struct line *l, uint64_t now_ns)
 			answer_page(l, 413);
 		else
 			ask_hub(n, l);
+		break;
+	case FATE_PAGE:
+		answer_page(l, 200);
 		break;
 	case FATE_TWICE:
 		g = ghost_of(l->turn->rq, now_ns + lateness(n));
@@ -636,7 +641,8 @@ static void leave_behind(struct net *n, const struct line *l)
 {
 	struct ghost *g;
 
-	if (l->back || n->down || l->out == FATE_RESET || l->out == FATE_LOST || below(n, 2))
+	if (l->back || n->down || l->out == FATE_RESET || l->out == FATE_LOST ||
+	    l->out == FATE_PAGE || below(n, 2))
 		return;
 	g = ghost_of(l->turn->rq, l->at_ns + lateness(n));
 	list_push(&n->ghosts, &g->link);

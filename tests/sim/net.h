@@ -31,6 +31,7 @@ struct net_faults {
 	uint16_t late;  /* given up after the time-out, yet it arrives at some time after that */
 	uint16_t twice; /* it arrives twice: at once, and again up to @late_max_ns later */
 	uint16_t refused; /* 408, 425, 429, 5xx, with or without Retry-After, from something in front */
+	uint16_t page; /* 200 with a page of something in front, which asks for a password, say */
 	uint16_t too_big; /* 413 from something in front; a body is not sent to the hub */
 	/* On the way back: the hub has done what it was asked to. */
 	uint16_t reply_lost;    /* known after the time-out */

@@ -839,63 +839,131 @@ static void plan_root(struct op_source *s)
 	}
 }
 
+/* --- plans: what is met rarely ------------------------------------------------------------------------ */
+
+/* Written through one name, which is then taken away: only its own events told of that. */
+static void plan_leave(struct op_source *s)
+{
+	struct place p = any_thing(s, WANT_FILE), over = any_thing(s, WANT_FILE);
+	char keep[OP_PATH_MAX];
+
+	snprintf(keep, sizeof(keep), "%.*s.k", (int)sizeof(keep) - 3, p.path);
+	if (chance(s, 3)) {
+		then_to(s, OP_LINK, p.path, keep);
+		then_wait(s);
+	}
+	then_open(s, s->hand->slot, p.path, chance(s, 2) ? O_APPEND : 0);
+	then_bytes(s, OP_WRITE, s->hand->slot, 0, any_len(s));
+	then_slot(s, OP_CLOSE, s->hand->slot, "");
+	if (chance(s, 3))
+		then_to(s, OP_RENAME, over.path, p.path);
+	else
+		then(s, OP_UNLINK, p.path);
+}
+
+/* Something is made in a directory that then goes into one nobody has looked at yet, and perhaps on from there. */
+static void plan_nest(struct op_source *s)
+{
+	struct place p = any_thing(s, WANT_DIR), to = any_new_place(s, &p);
+	char in[OP_PATH_MAX], fresh[OP_PATH_MAX], buf[32];
+
+	snprintf(in, sizeof(in), "%s", p.path);
+	snprintf(fresh, sizeof(fresh), "%s", to.path);
+	if (path_add(in, any_name(s, buf)))
+		then_tree(s, in);
+	then_mkdir(s, to.path);
+	if (!path_add(fresh, any_name(s, buf)))
+		return;
+	then_to(s, OP_RENAME, p.path, fresh);
+	if (chance(s, 2))
+		then_to(s, OP_RENAME, fresh, chance(s, 2) ? p.path : any_new_place(s, &p).path);
+}
+
+/* Two of which one is new trade places, while something is made in both. */
+static void plan_nest_trade(struct op_source *s)
+{
+	struct place p = any_thing(s, WANT_DIR), to = any_new_place(s, &p);
+	char in[OP_PATH_MAX], buf[32];
+
+	snprintf(in, sizeof(in), "%s", p.path);
+	if (path_add(in, any_name(s, buf)))
+		then_tree(s, in);
+	then_tree(s, to.path);
+	then_to(s, OP_EXCHANGE, p.path, to.path);
+	if (chance(s, 3))
+		then_to(s, OP_EXCHANGE, p.path, to.path);
+}
+
+/* An event, and nothing has changed. */
+static void plan_idle(struct op_source *s)
+{
+	then_open(s, s->hand->slot, any_thing(s, WANT_FILE).path, 0);
+	then_slot(s, OP_CLOSE, s->hand->slot, "");
+}
+
 /* --- which ------------------------------------------------------------------------------------------ */
 
 #define PROFILES 6u
 
-static const struct profile profiles[PROFILES] = {
+static const struct profile profiles[PROFILES + OP_MORE_KINDS] = {
 	{ "mixed", 80, 8, 4, 0 },           { "moves", 60, 6, 4, 1 },
 	{ "one directory", 120, 60, 0, 2 }, { "files under the hand", 40, 5, 2, 3 },
 	{ "hard links", 50, 6, 2, 4 },      { "deep", 120, 4, DEPTH_MAX, 5 },
+	{ "names that go", 40, 6, 1, 6 },   { "fresh directories", 60, 5, DEPTH_MAX, 7 },
+	{ "much ado", 40, 6, 2, 8 },
 };
 
 /* How often, by profile. */
 static const struct {
 	void (*plan)(struct op_source *s);
-	unsigned char weight[PROFILES];
+	unsigned char weight[PROFILES + OP_MORE_KINDS];
 } plans[] = {
 	/* clang-format off */
-	{ plan_new,          { 12,  6, 20,  6,  8,  8 } },
-	{ plan_rewrite,      {  6,  4,  8,  8, 10,  4 } },
-	{ plan_append,       {  3,  1,  4,  4,  5,  1 } },
-	{ plan_overwrite,    {  3,  1,  3,  6,  5,  1 } },
-	{ plan_in_secret,    {  2,  1,  3,  3,  3,  1 } },
-	{ plan_same_bytes,   {  2,  1,  2,  2,  2,  1 } },
-	{ plan_undo,         {  2,  1,  3,  3,  3,  1 } },
-	{ plan_undo_bytes,   {  2,  1,  3,  3,  3,  1 } },
-	{ plan_undo_mode,    {  1,  1,  1,  1,  1,  1 } },
-	{ plan_scribble,     {  1,  1,  2,  6,  2,  0 } },
-	{ plan_twice,        {  4,  2,  5,  6,  3,  2 } },
-	{ plan_truncate,     {  2,  1,  2,  4,  2,  1 } },
-	{ plan_store,        {  2,  1,  2,  8,  3,  1 } },
-	{ plan_save,         {  5,  3,  8,  4,  4,  2 } },
-	{ plan_unnamed,      {  3,  1,  3,  4,  2,  1 } },
-	{ plan_touch,        {  2,  1,  2,  2,  2,  1 } },
-	{ plan_utime,        {  2,  1,  2,  2,  2,  1 } },
-	{ plan_chmod,        {  3,  2,  3,  2,  2,  2 } },
-	{ plan_link,         {  3,  2,  3,  3, 16,  1 } },
-	{ plan_unlink,       {  5,  3,  9,  4,  8,  3 } },
-	{ plan_symlink,      {  2,  1,  2,  1,  2,  1 } },
-	{ plan_fifo,         {  1,  0,  1,  1,  1,  0 } },
-	{ plan_replace_kind, {  2,  2,  2,  2,  2,  2 } },
-	{ plan_hold,         {  4,  2,  4, 14,  6,  2 } },
-	{ plan_held,         {  8,  4,  8, 28, 10,  4 } },
-	{ plan_writeback,    {  1,  0,  1,  3,  1,  0 } },
-	{ plan_mkdir,        {  6,  6,  1,  3,  3, 10 } },
-	{ plan_rmdir,        {  3,  3,  1,  2,  1,  4 } },
-	{ plan_remove_all,   {  2,  2,  1,  2,  1,  3 } },
-	{ plan_tree,         {  4,  5,  1,  2,  2,  8 } },
-	{ plan_remake,       {  3,  4,  0,  2,  1,  6 } },
-	{ plan_carry,        {  1,  6,  0,  1,  1,  5 } },
-	{ plan_move,         {  8, 14, 12,  6,  8,  8 } },
-	{ plan_move_dir,     {  6, 16,  1,  6,  3, 12 } },
-	{ plan_move_over,    {  4,  8,  6,  4,  6,  5 } },
-	{ plan_exchange,     {  3,  8,  4,  3,  4,  6 } },
-	{ plan_trade,        {  2,  8,  0,  2,  2,  6 } },
-	{ plan_swap,         {  2,  6,  3,  2,  2,  4 } },
-	{ plan_chain,        {  2,  4,  3,  2,  2,  3 } },
-	{ plan_out,          {  2,  6,  2,  2,  2,  3 } },
-	{ plan_root,         {  1,  1,  1,  1,  1,  1 } },
+	{ plan_new,          { 12,  6, 20,  6,  8,  8, 12,  6,  8 } },
+	{ plan_rewrite,      {  6,  4,  8,  8, 10,  4,  6,  2,  8 } },
+	{ plan_append,       {  3,  1,  4,  4,  5,  1,  2,  0,  4 } },
+	{ plan_overwrite,    {  3,  1,  3,  6,  5,  1,  4,  1,  6 } },
+	{ plan_in_secret,    {  2,  1,  3,  3,  3,  1,  1,  0,  6 } },
+	{ plan_same_bytes,   {  2,  1,  2,  2,  2,  1,  1,  0,  4 } },
+	{ plan_undo,         {  2,  1,  3,  3,  3,  1,  1,  0,  2 } },
+	{ plan_undo_bytes,   {  2,  1,  3,  3,  3,  1,  1,  0,  6 } },
+	{ plan_undo_mode,    {  1,  1,  1,  1,  1,  1,  0,  0,  2 } },
+	{ plan_scribble,     {  1,  1,  2,  6,  2,  0,  1,  0,  2 } },
+	{ plan_twice,        {  4,  2,  5,  6,  3,  2,  2,  0, 16 } },
+	{ plan_truncate,     {  2,  1,  2,  4,  2,  1,  2,  0,  2 } },
+	{ plan_store,        {  2,  1,  2,  8,  3,  1,  2,  0,  4 } },
+	{ plan_save,         {  5,  3,  8,  4,  4,  2,  4,  1,  4 } },
+	{ plan_unnamed,      {  3,  1,  3,  4,  2,  1,  1,  0,  1 } },
+	{ plan_touch,        {  2,  1,  2,  2,  2,  1,  1,  0,  4 } },
+	{ plan_utime,        {  2,  1,  2,  2,  2,  1,  0,  0,  2 } },
+	{ plan_chmod,        {  3,  2,  3,  2,  2,  2,  1,  0,  4 } },
+	{ plan_link,         {  3,  2,  3,  3, 16,  1, 18,  1,  1 } },
+	{ plan_unlink,       {  5,  3,  9,  4,  8,  3,  6,  2, 10 } },
+	{ plan_symlink,      {  2,  1,  2,  1,  2,  1,  0,  0,  1 } },
+	{ plan_fifo,         {  1,  0,  1,  1,  1,  0,  0,  0,  1 } },
+	{ plan_replace_kind, {  2,  2,  2,  2,  2,  2,  1,  2,  2 } },
+	{ plan_hold,         {  4,  2,  4, 14,  6,  2,  3,  1,  2 } },
+	{ plan_held,         {  8,  4,  8, 28, 10,  4,  6,  1,  4 } },
+	{ plan_writeback,    {  1,  0,  1,  3,  1,  0,  0,  0,  0 } },
+	{ plan_mkdir,        {  6,  6,  1,  3,  3, 10,  3,  8,  3 } },
+	{ plan_rmdir,        {  3,  3,  1,  2,  1,  4,  1,  3,  2 } },
+	{ plan_remove_all,   {  2,  2,  1,  2,  1,  3,  1,  2,  2 } },
+	{ plan_tree,         {  4,  5,  1,  2,  2,  8,  1,  8,  3 } },
+	{ plan_remake,       {  3,  4,  0,  2,  1,  6,  1,  6,  4 } },
+	{ plan_carry,        {  1,  6,  0,  1,  1,  5,  0,  6,  1 } },
+	{ plan_move,         {  8, 14, 12,  6,  8,  8,  4,  6,  4 } },
+	{ plan_move_dir,     {  6, 16,  1,  6,  3, 12,  1,  8,  3 } },
+	{ plan_move_over,    {  4,  8,  6,  4,  6,  5,  6,  4,  4 } },
+	{ plan_exchange,     {  3,  8,  4,  3,  4,  6,  2,  8,  4 } },
+	{ plan_trade,        {  2,  8,  0,  2,  2,  6,  0,  8,  4 } },
+	{ plan_swap,         {  2,  6,  3,  2,  2,  4,  1,  3,  1 } },
+	{ plan_chain,        {  2,  4,  3,  2,  2,  3,  1,  2,  1 } },
+	{ plan_out,          {  2,  6,  2,  2,  2,  3,  1,  3,  1 } },
+	{ plan_leave,        {  0,  0,  0,  0,  0,  0, 20,  0,  1 } },
+	{ plan_nest,         {  0,  0,  0,  0,  0,  0,  0, 24,  1 } },
+	{ plan_nest_trade,   {  0,  0,  0,  0,  0,  0,  0, 16,  1 } },
+	{ plan_idle,         {  0,  0,  0,  0,  0,  0,  1,  2, 20 } },
+	{ plan_root,         {  1,  1,  1,  1,  1,  1,  1,  1,  1 } },
 	/* clang-format on */
 };
 #define PLANS (sizeof(plans) / sizeof(plans[0]))
@@ -968,6 +1036,8 @@ struct op_source *op_source_new(uint64_t seed, unsigned flags)
 	for (unsigned n = 0; n < HANDS; n++)
 		s->hands[n].slot = n;
 	s->profile = &profiles[below(s, PROFILES)];
+	if (flags / OP_MORE)
+		s->profile = &profiles[PROFILES + flags / OP_MORE - 1];
 	return s;
 }
 

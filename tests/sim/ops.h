@@ -82,13 +82,15 @@ int op_print(const struct op *op, char line[OP_LINE_MAX]);
 int op_parse(const char *line, struct op *ret);
 
 #define OP_ROOT_MOVES 1u /* now and then the root itself is moved away, replaced or removed */
+#define OP_MORE_KINDS 3u /* 1 … of them, times OP_MORE: other writers than the seed would choose */
+#define OP_MORE 2u
 
 struct op_source;
 
 /**
  * op_source_new() - an endless source of operations.
  * @seed: the same one gives the same operations on the same fs; also chooses the profile
- * @flags: OP_ROOT_MOVES
+ * @flags: OP_ROOT_MOVES, OP_MORE
  */
 struct op_source *op_source_new(uint64_t seed, unsigned flags);
 void op_source_free(struct op_source *s);

@@ -49,6 +49,83 @@ static void make_tell(struct profile *p)
 	p->badness = p->faults = p->crash = p->stop = p->other = 0;
 }
 
+/* Few events fit, much is flushed, answers take their time. */
+static void make_short_queue(struct profile *p, struct random *r)
+{
+	p->queue_max = ONE_OF(r, 6, 16);
+	p->watches_max = 100000;
+	p->limits = 200;
+	p->flush = 400;
+	p->badness = ONE_OF(r, 1, 2, 3);
+}
+
+/* Only the answers to commits tell that the hub was restored: nothing breaks the connections. */
+static void make_old_hub(struct profile *p)
+{
+	make_tell(p);
+	p->restore = 150;
+	p->disk = 0;
+}
+
+/* Timestamps say little, a tick is long enough for a file to be sent, and what waits dies with the process. */
+static void make_coarse(struct profile *p, struct random *r)
+{
+	p->granule_ns = ONE_OF(r, NSEC_PER_SEC, 2 * NSEC_PER_SEC);
+	p->quiet_ns = NSEC_PER_MSEC;
+	p->op = 150;
+	p->net = 200;
+	p->time = 20;
+	p->fine = 50;
+	p->badness = 0;
+	p->crash = 150;
+	p->faults = 300;
+	p->more = OP_MORE_KINDS;
+	p->dribble = p->starve = 0;
+}
+
+/* Another writer is at work all the time. */
+static void make_others(struct profile *p, struct random *r)
+{
+	p->other = 300;
+	p->on_conflict = ONE_OF(r, CONFLICT_OURS, CONFLICT_THEIRS, CONFLICT_KEEP_BOTH);
+	p->restore = 0;
+	p->root_moves = 0;
+}
+
+/* What happens rarely, often, in one seed of four; the others are left as they are. */
+static void make_more(struct profile *p, uint64_t seed)
+{
+	struct random r;
+
+	if (seed % 4 != 3)
+		return;
+	random_seed(&r, seed ^ 0x9747b28cu);
+	p->more = 1 + random_below(&r, OP_MORE_KINDS);
+	p->dribble = ONE_OF(&r, 0, 300, 900);
+	p->starve = ONE_OF(&r, 0, 10, 40);
+	switch (random_below(&r, 8)) {
+	case 0:
+	case 1:
+		make_short_queue(p, &r);
+		break;
+	case 2:
+		make_old_hub(p);
+		break;
+	case 3:
+		make_coarse(p, &r);
+		break;
+	case 4:
+		make_others(p, &r);
+		break;
+	case 5:
+		p->badness = 4;
+		p->faults = 0;
+		break;
+	default:
+		break;
+	}
+}
+
 void profile_make(struct profile *p, uint64_t seed)
 {
 	struct random r;
@@ -75,6 +152,7 @@ void profile_make(struct profile *p, uint64_t seed)
 	if (p->restore && random_below(&r, 4))
 		make_tell(p);
 	p->disk = ONE_OF(&r, 0, 0, 0, 0, 200);
+	make_more(p, seed);
 }
 
 void profile_text(const struct profile *p, char *out, size_t size)
@@ -130,7 +208,8 @@ int profile_parse(const char *line, struct profile *ret)
 
 void profile_faults(unsigned n, struct net_faults *ret)
 {
-	uint16_t each = (uint16_t)(n < 2 ? n * 3 : n == 2 ? 20 : 60);
+	static const uint16_t odds[] = { 0, 3, 20, 60, 3 };
+	uint16_t each = odds[MIN(n, 4u)], page = n < 4 ? 0 : 200;
 
 	*ret = (struct net_faults){
 		.reset = each,
@@ -143,6 +222,7 @@ void profile_faults(unsigned n, struct net_faults *ret)
 		.reply_cut = each,
 		.reply_garbled = n < 3 ? 0 : each,
 		.too_big = n < 3 ? 0 : each,
+		.page = page,
 		.reply_error = each,
 		.slow = (uint16_t)(n * 150),
 		.reconnect = each,
@@ -164,6 +244,7 @@ void profile_config(const struct profile *p, const char *state, struct sync_conf
 	ret->memory_bytes = p->memory_bytes;
 	ret->audit_ns = p->audit_ns;
 	ret->poll = p->poll;
+	ret->on_conflict = (enum on_conflict)p->on_conflict;
 	ret->max_delete.set = p->max_delete != 0;
 	ret->max_delete.max = p->max_delete;
 }

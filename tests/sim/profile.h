@@ -7,6 +7,7 @@
 
 #include "daemon/config.h"
 #include "tests/sim/net.h"
+#include "tests/sim/ops.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,12 +25,16 @@
 	X(flush) X(crash) X(stop) X(wall) X(limits) X(faults) X(restore)                        \
 	/* of a thousand times that a thread goes on, it goes a few points only */              \
 	X(fine)                                                                                 \
-	/* of the network, 0 good ... 3; whether another writer commits, too */                 \
+	/* of the network, 0 good ... 4; whether another writer commits, too; above 30: \
+	 * of a thousand rare moves */                 \
 	X(badness) X(other)                                                                     \
 	/* of a thousand rare moves: the disk of the state fills up, or has room again */       \
 	X(disk) \
 	/* most records of the dirty set, 0: as the memory allows; whether writers pause at last */ \
-	X(dirty_max) X(pause)
+	X(dirty_max) X(pause)                                                                   \
+	/* of a thousand reads of events, one event only; of a thousand moves, from which on a thread \
+	 * has a rest; what writers do beside, 0: nothing; the policy of the daemon where two meet */ \
+	X(dribble) X(starve) X(more) X(on_conflict)
 /* clang-format on */
 
 struct profile {
@@ -45,7 +50,7 @@ void profile_text(const struct profile *p, char *out, size_t size);
 void profile_print(const struct profile *p, FILE *out);
 /** profile_parse() - what profile_print() wrote; fields that an older line lacks are 0. Return: 0 or -EINVAL. */
 int profile_parse(const char *line, struct profile *ret);
-/** profile_faults() - what a network of badness @n (0 … 3) does. */
+/** profile_faults() - what a network of badness @n (0 … 4) does. */
 void profile_faults(unsigned n, struct net_faults *ret);
 /** profile_config() - the daemon's configuration. */
 void profile_config(const struct profile *p, const char *state, struct sync_config *ret);

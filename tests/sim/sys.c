@@ -76,7 +76,7 @@ static struct {
 	int64_t wall_off_ns;
 	struct random random, chance;
 	void (*unwatched)(uint64_t object);
-	uint32_t watches_max;
+	uint32_t watches_max, dribble;
 	struct descriptor fds[FDS_MAX];
 	unsigned tree_fds;
 	struct {
@@ -144,6 +144,11 @@ uint64_t sys_deadline_of_wall(const struct timespec *t)
 void sys_chances(uint64_t salt)
 {
 	random_seed(&sys.chance, salt);
+}
+
+void sys_dribble(uint32_t n)
+{
+	sys.dribble = n;
 }
 
 void sys_limit_watches(uint32_t max)
@@ -690,6 +695,8 @@ static ssize_t inotify_read(void *buf, size_t n)
 	look(13);
 	if (random_below(&sys.chance, 2))
 		n = MIN(n, 4096);
+	if (sys.dribble && random_chance(&sys.chance, sys.dribble) && kernel_first(sys.kernel))
+		n = MIN(n, kernel_first(sys.kernel));
 	got = kernel_read(sys.kernel, buf, n);
 	note(14, (uint64_t)got);
 	sys.in_hand = got > 0;

@@ -40,6 +40,8 @@ uint64_t sys_deadline_of_wall(const struct timespec *t);
 
 /** sys_chances() - reseed what decides how much a read or a listing returns at once. */
 void sys_chances(uint64_t salt);
+/** sys_dribble() - of a thousand reads of events @n return one event only. */
+void sys_dribble(uint32_t n);
 /** sys_limit_watches() - what /proc says the limit is. */
 void sys_limit_watches(uint32_t max);
 
