@@ -300,6 +300,26 @@ Test(chunk, R4_merges_many_fragments_or_all_when_quiet)
 	free(l);
 }
 
+Test(chunk, R4_short_chunks_of_other_clients_are_merged_as_far_as_they_fit)
+{
+	uint64_t size = 100 * 100 * KIB, at = 0, fresh;
+	struct chunk_list *l = calloc(1, chunk_list_bytes(100)), *out;
+	unsigned char *data;
+
+	rng_seed(26);
+	data = random_bytes(size);
+	l->format = CHUNK_LIST_FORMAT;
+	for (; l->n < 100; at += 100 * KIB)
+		l->v[l->n++] = name(data + at, 100 * KIB);
+	out = cut(l, data, size, true, &fresh);
+	cr_expect(fresh == 0 && out->n == 3, "%u", out->n);
+	cr_expect(out->v[0].len == 4000 * KIB && out->v[1].len == 4000 * KIB);
+	cr_expect_not(chunk_list_fragmented(out));
+	free(out);
+	free(l);
+	free(data);
+}
+
 /* In steps of @step bytes, then quiet. */
 static void expect_as_at_once(const unsigned char *data, uint64_t size, uint64_t step)
 {

@@ -1012,6 +1012,38 @@ Test(reader, R4_of_a_transfer_that_was_cut_off_only_what_is_missing_is_sent)
 	}
 }
 
+/* The cut in front of the chunk that is asked for fifth goes away. */
+static void write_on_query(void)
+{
+	int fd = open("log", O_WRONLY | O_CLOEXEC);
+	unsigned char data[1000];
+	off_t at = 0;
+
+	for (uint32_t i = 0; i < 4; i++)
+		at += hub.v[i].len;
+	fill(data, sizeof(data), 4711);
+	cr_assert_eq(io_pwrite_full(fd, data, sizeof(data), at - (off_t)sizeof(data)), 0);
+	close(fd);
+	hub.on_query = NULL;
+}
+
+Test(reader, R4_a_file_that_is_cut_elsewhere_than_it_was_asked_for_is_sent_as_it_is)
+{
+	for_each_engine(e) {
+		struct rig *g = rig_with_hub(e);
+
+		append_to("log", 20 * MIB);
+		go(g);
+		for (unsigned i = 0; i < 10; i++)
+			keep(&g->sent[i].hash, g->sent[i].data, g->sent[i].len);
+		hub.v[3].hash.b[0] ^= 1;
+		hub.on_query = write_on_query;
+		go(g);
+		hub_commit(g);
+		rig_free_with_hub(g);
+	}
+}
+
 static void cut_on_query(void)
 {
 	cr_expect_eq(truncate("log", 1000), 0);
