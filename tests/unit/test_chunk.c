@@ -342,7 +342,8 @@ static void expect_as_at_once(const unsigned char *data, uint64_t size, uint64_t
 	free(l);
 }
 
-Test(chunk, H9_a_file_that_grew_in_pieces_and_was_quiet_is_cut_as_if_it_had_come_at_once)
+Test(chunk, H9_a_file_that_grew_in_pieces_and_was_quiet_is_cut_as_if_it_had_come_at_once,
+     .timeout = 120)
 {
 	uint64_t size = 5 * MIB + 12345;
 	unsigned char *data;
@@ -431,7 +432,7 @@ static uint64_t insert(unsigned char *data, uint64_t size, uint64_t at, uint64_t
 
 Test(chunk, R4_what_is_inserted_or_removed_is_sent_and_a_chunk_or_two_around_it, .timeout = 120)
 {
-	uint64_t size = 48 * MIB, sum = 0, most = 0;
+	uint64_t size = 32 * MIB, sum = 0, most = 0;
 	unsigned char *data;
 
 	rng_seed(24);
