@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * chunk.c - where a file is cut, and which stored cuts still hold.
+ * chunk.c - how a file is cut again, and which stored cuts still hold.
  */
 #include "pipeline/chunk.h"
 
@@ -18,6 +18,7 @@ const struct chunk_ref chunk_zero = {
 	} },
 	.xxh = { .lo = 0x918780b90550bf34, .hi = 0xb6ef17a3448492b6 },
 	.len = CHUNK_BYTES,
+	.end = CHUNK_END_CUT,
 };
 
 /* --- lists --------------------------------------------------------------------------------- */
@@ -51,8 +52,10 @@ struct chunk_list *chunk_list_one(const struct chunk_ref *ref)
 {
 	struct chunk_list *l = list_new(1);
 
-	if (l)
-		l->v[l->n++] = *ref;
+	if (!l)
+		return NULL;
+	l->v[l->n] = *ref;
+	l->v[l->n++].end = CHUNK_END_OPEN;
 	return l;
 }
 
@@ -66,6 +69,8 @@ struct chunk_list *chunk_list_of_wire(const void *list, size_t n)
 
 		l->v[l->n] = (struct chunk_ref){ .hash = c.hash, .len = c.len };
 	}
+	if (l && count)
+		l->v[count - 1].end = CHUNK_END_OPEN;
 	return l;
 }
 
@@ -111,35 +116,35 @@ uint32_t chunk_list_common(const struct chunk_list *a, const struct chunk_list *
 	return n;
 }
 
-/* --- windows ------------------------------------------------------------------------------- */
+/* --- fragments ----------------------------------------------------------------------------- */
 
-static uint64_t window_end(uint64_t at)
+/* Whether the pieces @i and the next one belong to one chunk. */
+static bool goes_on(const struct chunk_list *l, uint32_t i)
 {
-	return at - at % CHUNK_BYTES + CHUNK_BYTES;
+	return i + 1 < l->n && chunk_is_open(&l->v[i]) && l->v[i].len + l->v[i + 1].len <= GEAR_MAX;
 }
 
 bool chunk_list_fragmented(const struct chunk_list *l)
 {
-	uint64_t at = 0, size = 0;
+	uint64_t size = 0;
 	bool several = false;
 
 	for (uint32_t i = 0; i < l->n; i++) {
-		several |= i && at % CHUNK_BYTES && at + l->v[i].len <= window_end(at);
-		at += l->v[i].len;
-		size = at;
+		several |= goes_on(l, i);
+		size += l->v[i].len;
 	}
 	return several || size <= BLOB_SMALL_MAX;
 }
 
-struct chunk_run chunk_merge_run(const struct chunk_list *l, uint32_t first, uint64_t at,
-				 bool quiet)
+struct chunk_run chunk_merge_run(const struct chunk_list *l, uint32_t first, bool quiet)
 {
-	uint64_t end = window_end(at), sum = 0;
 	struct chunk_run run = { .first = first };
+	uint64_t sum = 0;
 
-	while (first + run.n < l->n && run.n < JOIN_PARTS_MAX &&
-	       at + run.len + l->v[first + run.n].len <= end)
+	do
 		run.len += l->v[first + run.n++].len;
+	while (run.n < JOIN_PARTS_MAX && goes_on(l, first + run.n - 1) &&
+	       run.len + l->v[first + run.n].len <= GEAR_MAX);
 	if (quiet || run.n < CHUNK_FRAGMENTS_MAX)
 		return quiet && run.n > 1 ? run : (struct chunk_run){ 0 };
 	for (uint32_t i = first + run.n; i-- > first; sum += l->v[i].len)
@@ -150,16 +155,19 @@ struct chunk_run chunk_merge_run(const struct chunk_list *l, uint32_t first, uin
 
 /* --- cutting ------------------------------------------------------------------------------- */
 
+static void begin_chunk(struct chunk_cut *c)
+{
+	gear_begin(&c->gear, !c->pos);
+	c->run.n = 0;
+	c->apart = false;
+}
+
 int chunk_cut_begin(struct chunk_cut *c, const struct chunk_list *known, uint64_t size, bool quiet)
 {
-	uint64_t windows = (size + CHUNK_BYTES - 1) / CHUNK_BYTES;
-
-	/* With all its fragments it might become longer than a list can be. */
-	if (known && known->n + windows > CHUNK_LIST_MAX)
-		known = NULL;
 	*c = (struct chunk_cut){ .known = known, .size = size, .quiet = quiet };
-	c->cap = (uint32_t)windows + 1 + (known ? known->n : 0);
+	c->cap = (uint32_t)(size / CHUNK_BYTES) + 2 + (known ? known->n : 0);
 	c->out = list_new(c->cap);
+	begin_chunk(c);
 	return c->out ? 0 : -ENOMEM;
 }
 
@@ -169,61 +177,95 @@ void chunk_cut_end(struct chunk_cut *c)
 	c->out = NULL;
 }
 
-static void skip_known(struct chunk_cut *c)
+/*
+ * Whether the list would become longer than it can be, if the rest had the usual length: chunks are as
+ * long as they can be then. That each of them makes up for others is why a file of FILE_BYTES_MAX has a
+ * list, whatever is in it.
+ */
+static bool is_tight(const struct chunk_cut *c)
+{
+	uint64_t left = CHUNK_LIST_MAX - MIN(c->out->n + CHUNK_AHEAD_MAX, CHUNK_LIST_MAX);
+
+	return c->size - c->pos > left * CHUNK_BYTES;
+}
+
+static void new_piece(const struct chunk_cut *c, struct chunk_piece *p)
+{
+	p->n_parts = 0;
+	p->whole = c->size <= BLOB_SMALL_MAX || is_tight(c);
+	p->len = (uint32_t)MIN(c->size - c->pos, GEAR_MAX - c->gear.len);
+}
+
+/* Return: whether a stored chunk is to be compared with what stands at the present place. */
+static bool find_known(struct chunk_cut *c)
 {
 	while (c->known && c->next < c->known->n && c->next_at < c->pos)
 		c->next_at += c->known->v[c->next++].len;
+	return c->known && c->next < c->known->n && c->next_at == c->pos &&
+	       c->known->v[c->next].len <= c->size - c->pos;
 }
 
-/* What is to be merged of the window, decided where it begins. */
-static const struct chunk_run *run_here(struct chunk_cut *c)
+static void known_piece(struct chunk_cut *c, struct chunk_piece *p)
 {
-	uint64_t window = c->pos / CHUNK_BYTES + 1;
-
-	if (c->window != window)
-		c->run = chunk_merge_run(c->known, c->next, c->pos, c->quiet);
-	c->window = window;
-	return &c->run;
+	if (!c->gear.len && !c->apart)
+		c->run = chunk_merge_run(c->known, c->next, c->quiet);
+	p->n_parts = 1;
+	p->len = c->known->v[c->next].len;
+	if (c->run.n && c->run.first == c->next && c->run.len <= c->size - c->pos) {
+		p->n_parts = c->run.n;
+		p->len = (uint32_t)c->run.len;
+	}
 }
 
 bool chunk_cut_next(struct chunk_cut *c, struct chunk_piece *ret)
 {
-	uint64_t end = MIN(c->size, window_end(c->pos));
-	const struct chunk_run *run;
-	bool any, here;
+	bool known;
 
 	if (c->pos >= c->size)
 		return false;
-	skip_known(c);
-	any = c->known && c->next < c->known->n;
-	here = any && c->next_at == c->pos;
-	*ret = (struct chunk_piece){ .at = c->pos, .part = c->next };
-	if (here && c->known->v[c->next].len <= c->size - c->pos) {
-		run = run_here(c);
-		ret->n_parts = run->n && run->first == c->next && run->len <= c->size - c->pos ?
-				       run->n :
-				       1;
-		ret->len = ret->n_parts > 1 ? (uint32_t)run->len : c->known->v[c->next].len;
-		return true;
+	if (is_tight(c)) {
+		c->known = NULL;
+		begin_chunk(c);
 	}
-	if (any && !here)
-		end = MIN(end, c->next_at);
-	ret->len = (uint32_t)(end - c->pos);
+	known = find_known(c);
+	if (known && c->gear.len + c->known->v[c->next].len > GEAR_MAX)
+		begin_chunk(c);
+	*ret = (struct chunk_piece){ .at = c->pos, .part = c->next };
+	if (known)
+		known_piece(c, ret);
+	else
+		new_piece(c, ret);
 	return true;
 }
 
 void chunk_cut_differs(struct chunk_cut *c, struct chunk_piece *p)
 {
-	p->n_parts = 0;
-	p->len = (uint32_t)(MIN(c->size, window_end(c->pos)) - c->pos);
+	new_piece(c, p);
 }
 
 void chunk_cut_split(struct chunk_cut *c)
 {
 	c->run.n = 0;
+	c->apart = true;
 }
 
-int chunk_cut_take(struct chunk_cut *c, const struct chunk_ref *ref)
+bool chunk_cut_find(struct chunk_cut *c, const struct chunk_ref *ref)
+{
+	uint32_t n = c->known ? c->known->n : 0;
+
+	for (uint32_t seen = 0, i = c->next; seen < n; seen++, i++) {
+		if (i >= n)
+			i = 0;
+		if (!chunk_ref_same(&c->known->v[i], ref))
+			continue;
+		c->next = i + 1;
+		c->next_at = c->pos + ref->len;
+		return true;
+	}
+	return false;
+}
+
+static int append(struct chunk_cut *c, const struct chunk_ref *ref, bool open)
 {
 	if (c->out->n == c->cap) {
 		uint32_t cap = 2 * c->cap;
@@ -234,7 +276,21 @@ int chunk_cut_take(struct chunk_cut *c, const struct chunk_ref *ref)
 		c->out = grown;
 		c->cap = cap;
 	}
-	c->out->v[c->out->n++] = *ref;
-	c->pos += ref->len;
+	c->out->v[c->out->n] = *ref;
+	c->out->v[c->out->n++].end = open ? CHUNK_END_OPEN : CHUNK_END_CUT;
 	return 0;
+}
+
+int chunk_cut_take(struct chunk_cut *c, const struct chunk_ref *ref, const void *data)
+{
+	bool open = chunk_is_open(ref);
+	int err;
+
+	if (data)
+		open = open && !gear_skip(&c->gear, data, ref->len);
+	err = append(c, ref, open);
+	c->pos += ref->len;
+	if (!open || !data)
+		begin_chunk(c);
+	return err;
 }

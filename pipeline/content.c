@@ -172,8 +172,11 @@ void chunk_put(struct chunk_pool *p, struct chunk *c)
 {
 	if (!c)
 		return;
+	if (c->touched > CHUNK_KEEP)
+		madvise(c->area + CHUNK_KEEP, p->stride - CHUNK_KEEP, MADV_DONTNEED);
 	memory_poison(c->area, p->stride);
 	c->len = 0;
+	c->touched = 0;
 	c->owner = NULL;
 	pthread_mutex_lock(&p->mu);
 	p->free[p->n_free++] = c;

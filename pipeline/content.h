@@ -21,6 +21,8 @@
 #define BODY_WRITERS 2u
 /* The last piece of a large file travels in the body, before its list, when it is this small. */
 #define BODY_PIECE_MAX (256u << 10)
+/* A buffer that was used for more, as few chunks need, keeps no more of it. */
+#define CHUNK_KEEP (3u << 19)
 
 struct body {
 	unsigned char *area; /* mapped; pages are touched when used */
@@ -58,8 +60,9 @@ struct chunk_pool;
 /** struct chunk - FRAME_HEAD bytes for the frame's head, then up to BLOB_BYTES_MAX of data. */
 struct chunk {
 	unsigned char *area;
-	uint32_t len; /* of the data */
-	void *owner;  /* for the sink */
+	uint32_t len;     /* of the data */
+	uint32_t touched; /* so many bytes of data were written to it */
+	void *owner;      /* for the sink */
 };
 
 /** chunk_pool_open() - @n_chunks buffers, touched when used. Return: 0, -EINVAL for 0, -ENOMEM. */
@@ -68,7 +71,8 @@ int chunk_pool_open(size_t n_chunks, struct chunk_pool **ret);
 void chunk_pool_close(struct chunk_pool *p);
 /** chunk_get() - take a buffer; waits. NULL after chunk_pool_shut(). Any thread. */
 struct chunk *chunk_get(struct chunk_pool *p);
-/** chunk_put() - give a buffer back, also after chunk_pool_shut(). NULL is fine. Any thread. */
+/** chunk_put() - give a buffer back, also after chunk_pool_shut(); what was touched of it past CHUNK_KEEP
+ * bytes goes back to the system. NULL is fine. Any thread. */
 void chunk_put(struct chunk_pool *p, struct chunk *c);
 /** chunk_pool_shut() - wake the waiting, refuse from now on. */
 void chunk_pool_shut(struct chunk_pool *p);

@@ -4,8 +4,9 @@
  *
  *   at most BLOB_SMALL_MAX   all of it is in memory: a blob; a list when it was one, or when it is
  *                            what was known and more behind it
- *   larger                   a list: one piece after another, in one buffer of the pool; a new piece
- *                            is held until the next one comes, since the last one goes into the body
+ *   larger                   a list: one piece after another, in one buffer of the pool; a piece to
+ *                            be sent is held until the next one comes, since the last one goes into
+ *                            the body
  *
  * A piece is compared with what is known, or hashed and sent, from the bytes of one read.
  */
@@ -76,7 +77,6 @@ static int append_list(struct worker *w, struct read_item *it, const void *wire,
 	return 0;
 }
 
-/* Takes @list. */
 /* A row that came with a manifest has no XXH3, and no list. */
 static bool same_foreign(const struct read_item *it)
 {
@@ -85,6 +85,7 @@ static bool same_foreign(const struct read_item *it)
 	       it->known.size == it->size && sha_same(&it->known.hash, &it->hash);
 }
 
+/* Takes @list. */
 static int finish_list(struct worker *w, struct read_item *it, struct chunk_list *list)
 {
 	void *wire __cleanup_free = NULL;
@@ -135,7 +136,9 @@ static bool same_parts(struct worker *w, const struct chunk_list *known,
 
 static void name_chunk(struct worker *w, const void *data, uint32_t len, struct chunk_ref *ret)
 {
-	*ret = (struct chunk_ref){ .xxh = digest_xxh(data, len), .len = len };
+	*ret = (struct chunk_ref){ .xxh = digest_xxh(data, len),
+				   .len = len,
+				   .end = CHUNK_END_OPEN };
 	digest_sha(w->digester, data, len, &ret->hash);
 }
 
@@ -149,6 +152,16 @@ static bool joined(struct worker *w, const struct sha *hash, const struct chunk_
 	for (uint32_t i = 0; i < n; i++)
 		parts[i] = v[i].hash;
 	return !w->job->join(w->job->ctx, hash, parts, n);
+}
+
+/* The known chunks of @p, which is @data, become @ret. Return: whether the hub made it of them. */
+static bool merged(struct worker *w, const struct chunk_list *known, const struct chunk_piece *p,
+		   const void *data, struct chunk_ref *ret)
+{
+	name_chunk(w, data, p->len, ret);
+	if (!chunk_is_open(&known->v[p->part + p->n_parts - 1]))
+		ret->end = CHUNK_END_CUT;
+	return joined(w, &ret->hash, &known->v[p->part], p->n_parts);
 }
 
 /* --- at most BLOB_SMALL_MAX bytes ---------------------------------------------------------- */
@@ -190,10 +203,7 @@ static int small_piece(struct worker *w, struct read_item *it, struct chunk_cut 
 {
 	data += p->at;
 	if (p->n_parts && same_parts(w, cut->known, p, data, ret)) {
-		if (p->n_parts == 1)
-			return 1;
-		name_chunk(w, data, p->len, ret);
-		if (joined(w, &ret->hash, &cut->known->v[p->part], p->n_parts))
+		if (p->n_parts == 1 || merged(w, cut->known, p, data, ret))
 			return 1;
 	} else if (p->n_parts > 1) {
 		chunk_cut_split(cut);
@@ -201,7 +211,8 @@ static int small_piece(struct worker *w, struct read_item *it, struct chunk_cut 
 	} else if (p->n_parts) {
 		chunk_cut_differs(cut, p);
 	}
-	name_chunk(w, data, p->len, ret);
+	if (!p->n_parts)
+		name_chunk(w, data, p->len, ret);
 	return append(w, it, data, p->len, &ret->hash, NULL);
 }
 
@@ -221,7 +232,7 @@ static int take_grown(struct worker *w, struct read_item *it, const void *data, 
 		err = 1;
 	while (!err && it->result == READ_PENDING && chunk_cut_next(&cut, &p))
 		if (small_piece(w, it, &cut, &p, data, &ref))
-			err = chunk_cut_take(&cut, &ref);
+			err = chunk_cut_take(&cut, &ref, (const char *)data + p.at);
 	out = cut.out;
 	if (err || it->result != READ_PENDING) {
 		chunk_cut_end(&cut);
@@ -336,6 +347,11 @@ struct large {
 	bool zero_sent; /* the hub has chunk_zero */
 };
 
+_Static_assert(READER_ASK <= CHUNK_AHEAD_MAX, "so many are taken at once");
+
+/* A new piece is read in such steps: what is read past its end is read again. */
+#define STEP_BYTES (64u << 10)
+
 /* Asks the file system, once for each stretch of data. What it cannot tell is data. */
 static bool in_hole(struct large *l, uint64_t at, uint32_t len)
 {
@@ -368,6 +384,7 @@ static ssize_t fill_chunk(struct large *l, struct chunk *c, uint64_t at, uint32_
 	if (got < 0)
 		return got;
 	l->read += (uint64_t)got;
+	c->touched = MAX(c->touched, from + (uint32_t)got);
 	return from + got;
 }
 
@@ -397,86 +414,120 @@ static int send_zero(struct large *l)
 	if (!c)
 		return -ECANCELED;
 	memset(c->area + FRAME_HEAD, 0, CHUNK_BYTES);
+	c->touched = CHUNK_BYTES;
 	c->len = CHUNK_BYTES;
 	frame_put_head(c->area, c->len, &chunk_zero.hash);
 	l->zero_sent = true;
 	return send_ahead(l, c);
 }
 
-/* @c holds @len bytes nobody has sent. Takes @c. Return: 0 with what it is, or -errno. */
-static int new_piece(struct large *l, struct chunk *c, uint32_t len, struct chunk_ref *ret)
+static bool is_zero(const struct chunk_ref *ref)
 {
-	const unsigned char *data = c->area + FRAME_HEAD;
+	return chunk_ref_same(ref, &chunk_zero);
+}
+
+/* The hub lacks @ref, which is in @c. Takes @c. */
+static int send_piece(struct large *l, struct chunk *c, const struct chunk_ref *ref)
+{
 	struct chunk *before = l->held;
 
-	if (len == CHUNK_BYTES && chunk_is_zero(data, len)) {
+	if (is_zero(ref)) {
 		chunk_put(l->w->r->chunks, c);
-		*ret = chunk_zero;
 		return send_zero(l);
 	}
-	name_chunk(l->w, data, len, ret);
-	frame_put_head(c->area, len, &ret->hash);
-	c->len = len;
+	frame_put_head(c->area, ref->len, &ref->hash);
+	c->len = ref->len;
 	l->held = c;
 	return before ? send_ahead(l, before) : 0;
 }
 
-/* Pieces that a hole answers for. Return: whether @ret was found so, or -errno. */
-static int hole_piece(struct large *l, const struct chunk_piece *p, struct chunk_ref *ret)
+/* Whether a chunk that begins at @at is a hole. */
+static bool hole_at(struct large *l, uint64_t at)
 {
-	const struct chunk_ref *known = p->n_parts ? &l->cut.known->v[p->part] : &chunk_zero;
+	return l->cut.size - at >= CHUNK_BYTES && in_hole(l, at, CHUNK_BYTES);
+}
+
+/*
+ * Pieces that a hole answers for: zeros that begin a chunk are cut after CHUNK_BYTES.
+ * Return: 1 when one was taken, 0, -errno.
+ */
+static int take_hole(struct large *l, const struct chunk_piece *p)
+{
+	bool known = p->n_parts == 1 && is_zero(&l->cut.known->v[p->part]);
 	int err;
 
-	if (p->len != CHUNK_BYTES || p->n_parts > 1 || !sha_same(&known->hash, &chunk_zero.hash) ||
-	    !in_hole(l, p->at, p->len))
+	if (l->cut.gear.len || p->whole || (p->n_parts && !known) || !hole_at(l, p->at))
 		return 0;
-	*ret = chunk_zero;
-	err = p->n_parts ? 0 : send_zero(l);
+	known = chunk_cut_find(&l->cut, &chunk_zero);
+	err = chunk_cut_take(&l->cut, &chunk_zero, NULL);
+	if (!err && !known)
+		err = send_zero(l);
 	return err ? err : 1;
 }
 
-/* What is read of a piece in @c, of @got bytes, is what is known. Return: 1 with @ret, 0, -EAGAIN when
- * it is to be cut smaller first. */
-static int known_piece(struct large *l, const struct chunk_piece *p, const struct chunk *c,
-		       struct chunk_ref *ret)
+/*
+ * Reads the new piece @p, of which @got bytes are in @c, as far as it goes; @g is what it goes on from.
+ * Return: its length, 0 when the file ended, -errno.
+ */
+static ssize_t read_new(struct large *l, struct chunk *c, const struct chunk_piece *p,
+			struct gear g, uint32_t got)
 {
 	const unsigned char *data = c->area + FRAME_HEAD;
+	uint32_t done = 0, end = MIN(got, p->len);
+	bool cut = false;
+	ssize_t n;
 
-	if (!p->n_parts)
-		return 0;
-	if (!same_parts(l->w, l->cut.known, p, data, ret)) {
-		if (p->n_parts > 1)
-			chunk_cut_split(&l->cut);
-		return p->n_parts > 1 ? -EAGAIN : 0;
+	for (;; end = (uint32_t)n) {
+		done += p->whole ? end - done :
+				   (uint32_t)gear_scan(&g, data + done, end - done, &cut);
+		if (cut || done == p->len)
+			return done;
+		end = p->whole ? p->len : MIN(p->len, MAX(done + STEP_BYTES, GEAR_MIN));
+		n = fill_chunk(l, c, p->at, done, end);
+		if (n <= (ssize_t)done)
+			return n < 0 ? n : done;
 	}
-	if (p->n_parts == 1)
-		return 1;
-	name_chunk(l->w, data, p->len, ret);
-	return joined(l->w, &ret->hash, &l->cut.known->v[p->part], p->n_parts);
 }
 
-/* Reads @p into @c and finds out what it is. Takes @c. Return: 1, 0 when the file ended, -EAGAIN, -errno. */
-static int read_piece(struct large *l, struct chunk *c, struct chunk_piece *p,
-		      struct chunk_ref *ret)
+static void name_new(struct worker *w, const void *data, uint32_t len, struct chunk_ref *ret)
 {
-	ssize_t got = fill_chunk(l, c, p->at, 0, p->len);
-	bool whole = got == (ssize_t)p->len;
-	int same = whole ? known_piece(l, p, c, ret) : 0;
-	int err;
+	if (len == CHUNK_BYTES && chunk_is_zero(data, len)) {
+		*ret = chunk_zero;
+		ret->end = CHUNK_END_OPEN;
+	} else {
+		name_chunk(w, data, len, ret);
+	}
+}
 
-	if (whole && !same && p->n_parts == 1) {
+/*
+ * Reads @p into @c and finds out what it is, and whether the hub has it.
+ * Return: its length, 0 when the file ended, -EAGAIN when it is to be cut smaller first, -errno.
+ */
+static ssize_t read_piece(struct large *l, struct chunk *c, struct chunk_piece *p,
+			  struct chunk_ref *ret, bool *ret_there)
+{
+	const unsigned char *data = c->area + FRAME_HEAD;
+	const struct chunk_list *known = l->cut.known;
+	ssize_t got = p->n_parts ? fill_chunk(l, c, p->at, 0, p->len) : 0;
+
+	if (got < 0)
+		return got;
+	if (p->n_parts && got == (ssize_t)p->len && same_parts(l->w, known, p, data, ret)) {
+		*ret_there = p->n_parts == 1 || merged(l->w, known, p, data, ret);
+		return got;
+	}
+	if (p->n_parts > 1) {
+		chunk_cut_split(&l->cut);
+		return -EAGAIN;
+	}
+	if (p->n_parts)
 		chunk_cut_differs(&l->cut, p);
-		if (p->len > (uint32_t)got)
-			got = fill_chunk(l, c, p->at, (uint32_t)got, p->len);
-		whole = got >= (ssize_t)p->len;
+	got = read_new(l, c, p, l->cut.gear, (uint32_t)got);
+	if (got > 0) {
+		name_new(l->w, data, (uint32_t)got, ret);
+		*ret_there = chunk_cut_find(&l->cut, ret);
 	}
-	if (got <= 0 || same) {
-		chunk_put(l->w->r->chunks, c);
-		ret->len = got > 0 ? ret->len : 0;
-		return got <= 0 ? (int)got : same;
-	}
-	err = new_piece(l, c, MIN((uint32_t)got, p->len), ret);
-	return err ? err : whole;
+	return got;
 }
 
 /* The next piece. Return: 1, 0 when there is none any more, -errno. */
@@ -484,43 +535,55 @@ static int next_piece(struct large *l)
 {
 	struct chunk_ref ref = { .len = 0 };
 	struct chunk_piece p;
+	bool there = false;
 	struct chunk *c;
-	int more, err;
+	ssize_t got;
+	int err;
 
 	if (!chunk_cut_next(&l->cut, &p))
 		return 0;
-	more = hole_piece(l, &p, &ref);
-	if (!more) {
-		c = chunk_get(l->w->r->chunks);
-		more = c ? read_piece(l, c, &p, &ref) : -ECANCELED;
+	err = take_hole(l, &p);
+	if (err)
+		return err;
+	c = chunk_get(l->w->r->chunks);
+	if (!c)
+		return -ECANCELED;
+	got = read_piece(l, c, &p, &ref, &there);
+	if (got > 0)
+		err = chunk_cut_take(&l->cut, &ref, c->area + FRAME_HEAD);
+	if (got > 0 && !err && !there) {
+		err = send_piece(l, c, &ref);
+		return err ? err : 1;
 	}
-	if (more == -EAGAIN)
+	chunk_put(l->w->r->chunks, c);
+	if (got == -EAGAIN)
 		return 1;
-	err = more >= 0 && ref.len ? chunk_cut_take(&l->cut, &ref) : 0;
-	return err ? err : more;
+	return got < 0 ? (int)got : err ? err : got > 0;
 }
 
-/* Names the next windows of a file of which nothing is known. Return: how many, or -errno. */
+/* Names the next chunks of a file of which nothing is known. Return: how many, or -errno. */
 static int name_ahead(struct large *l, struct chunk_ref refs[READER_ASK])
 {
 	struct chunk *c = chunk_get(l->w->r->chunks);
-	uint64_t at = l->cut.pos;
+	struct chunk_piece p = { .at = l->cut.pos };
 	ssize_t got = 0;
+	struct gear g;
 	int n = 0;
 
 	if (!c)
 		return -ECANCELED;
-	for (; n < (int)READER_ASK && at < l->cut.size; at += refs[n++].len) {
-		uint32_t len = (uint32_t)MIN(l->cut.size - at, CHUNK_BYTES);
-
-		if (len == CHUNK_BYTES && in_hole(l, at, len)) {
+	for (; n < (int)READER_ASK && p.at < l->cut.size; p.at += refs[n++].len) {
+		if (hole_at(l, p.at)) {
 			refs[n] = chunk_zero;
 			continue;
 		}
-		got = fill_chunk(l, c, at, 0, len);
-		if (got != (ssize_t)len)
+		p.len = (uint32_t)MIN(l->cut.size - p.at, GEAR_MAX);
+		gear_begin(&g, !p.at);
+		got = read_new(l, c, &p, g, 0);
+		if (got <= 0)
 			break;
-		name_chunk(l->w, c->area + FRAME_HEAD, len, &refs[n]);
+		name_new(l->w, c->area + FRAME_HEAD, (uint32_t)got, &refs[n]);
+		refs[n].end = p.at + (uint64_t)got < l->cut.size ? CHUNK_END_CUT : CHUNK_END_OPEN;
 	}
 	chunk_put(l->w->r->chunks, c);
 	return got < 0 ? (int)got : n;
@@ -542,8 +605,9 @@ static bool any_at_hub(struct large *l, const struct chunk_ref *refs, int n, boo
 }
 
 /*
- * Of a transfer that was cut off the hub has the beginning. Windows are asked for until nothing of
- * what was asked for is there: what comes then is new.
+ * Of a transfer that was cut off the hub has the beginning. Chunks are asked for until nothing of
+ * what was asked for is there: what comes then is new. A file that changes meanwhile may be cut
+ * elsewhere: then it is asked again from there.
  * Return: 1, 0 when the file ended, -errno.
  */
 static int resume(struct large *l)
@@ -551,6 +615,7 @@ static int resume(struct large *l)
 	struct chunk_ref refs[READER_ASK];
 	bool there[READER_ASK];
 	int n, more = 1;
+	uint64_t at;
 
 	while (more > 0) {
 		n = name_ahead(l, refs);
@@ -558,8 +623,10 @@ static int resume(struct large *l)
 			return n;
 		if (!any_at_hub(l, refs, n, there))
 			return 1;
-		for (int i = 0; more > 0 && i < n; i++)
-			more = there[i] ? chunk_cut_take(&l->cut, &refs[i]) ?: 1 : next_piece(l);
+		at = l->cut.pos;
+		for (int i = 0; more > 0 && i < n && l->cut.pos == at; at += refs[i++].len)
+			more = there[i] ? chunk_cut_take(&l->cut, &refs[i], NULL) ?: 1 :
+					  next_piece(l);
 	}
 	return more;
 }
@@ -622,6 +689,48 @@ static const struct chunk_list *large_known(const struct read_item *it, struct c
 	return *ret_own;
 }
 
+/* Cuts and names all of the file, and sends nothing. Return: 1, 0 when it ended too soon, -errno. */
+static int name_all(struct large *l, struct chunk *c)
+{
+	struct chunk_piece p;
+	struct chunk_ref ref;
+	ssize_t got;
+	int err = 0;
+
+	while (!err && chunk_cut_next(&l->cut, &p)) {
+		got = read_new(l, c, &p, l->cut.gear, 0);
+		if (got <= 0)
+			return (int)got;
+		name_new(l->w, c->area + FRAME_HEAD, (uint32_t)got, &ref);
+		err = chunk_cut_take(&l->cut, &ref, c->area + FRAME_HEAD);
+	}
+	return err ? err : 1;
+}
+
+/* Return: 1 when what was named is the content of the manifest, with a result; 0; -errno. */
+static int same_named(struct large *l)
+{
+	struct read_item *it = l->it;
+	struct scan_stat after = { 0 };
+	size_t len;
+	void *wire __cleanup_free = chunk_list_wire(l->cut.out, &len);
+
+	if (!wire)
+		return -ENOMEM;
+	it->form = CONTENT_LIST;
+	it->size = it->st.size;
+	digest_sha(l->w->digester, wire, len, &it->hash);
+	if (!same_foreign(it) || reader_stat_fd(l->fd, &after) ||
+	    reader_stat_moved(&it->st, &after))
+		return 0;
+	reader_count(&l->w->r->stats.files_read, 1);
+	reader_count(&l->w->r->stats.bytes_read, l->read);
+	it->list = l->cut.out;
+	l->cut.out = NULL;
+	it->result = READ_SAME;
+	return 1;
+}
+
 /*
  * Of content that is known from a manifest only its list's hash is: before anything is sent ahead the
  * file is read once to see whether it cuts into the same list.
@@ -629,35 +738,17 @@ static const struct chunk_list *large_known(const struct read_item *it, struct c
  */
 static int read_foreign(struct worker *w, struct read_item *it, int fd)
 {
-	size_t n = LIST_HEAD + (size_t)((it->st.size + CHUNK_BYTES - 1) / CHUNK_BYTES) * LIST_ITEM;
-	void *list __cleanup_free = malloc(n);
-	struct scan_stat after = { 0 };
-	struct sha hash;
+	struct large l = { .w = w, .it = it, .fd = fd };
+	struct chunk *c = chunk_get(w->r->chunks);
+	int same = c ? chunk_cut_begin(&l.cut, NULL, it->st.size, false) : -ECANCELED;
 
-	if (!list)
-		return -ENOMEM;
-	memcpy(list, LIST_MAGIC, LIST_HEAD);
-	for (uint64_t at = 0; at < it->st.size; at += CHUNK_BYTES) {
-		uint32_t len = (uint32_t)MIN(it->st.size - at, CHUNK_BYTES);
-		ssize_t got = io_pread_full(fd, w->big, len, (off_t)at);
-
-		if (got < 0)
-			return (int)got;
-		if (got != (ssize_t)len)
-			return 0;
-		digest_sha(w->digester, w->big, len, &hash);
-		list_put_item((char *)list + LIST_HEAD + at / CHUNK_BYTES * LIST_ITEM, &hash, len);
-	}
-	it->form = CONTENT_LIST;
-	it->size = it->st.size;
-	digest_sha(w->digester, list, n, &it->hash);
-	if (!same_foreign(it) || reader_stat_fd(fd, &after) || reader_stat_moved(&it->st, &after))
-		return 0;
-	reader_count(&w->r->stats.files_read, 1);
-	reader_count(&w->r->stats.bytes_read, it->size);
-	it->list = chunk_list_of_wire(list, n);
-	it->result = READ_SAME;
-	return 1;
+	if (!same)
+		same = name_all(&l, c);
+	chunk_put(w->r->chunks, c);
+	if (same > 0)
+		same = same_named(&l);
+	chunk_cut_end(&l.cut);
+	return same;
 }
 
 int reader_take_large(struct worker *w, struct read_item *it, int fd)

@@ -8,7 +8,7 @@
 #define PROTO_VERSION 1
 
 #define BLOB_SMALL_MAX (1u << 20)  /* content up to here is one blob */
-#define CHUNK_BYTES (1u << 20)     /* cut length of larger content */
+#define CHUNK_BYTES (1u << 20)     /* usual length of a chunk of larger content, and of a hole */
 #define BLOB_BYTES_MAX (4u << 20)  /* a chunk or a list */
 #define BLOB_INDEX_MIN (64u << 10) /* the hub indexes contents above this by hash */
 #define BULK_BYTES_MAX (32u << 20) /* a whole bulk or blobs body */

@@ -4,6 +4,7 @@
  *
  *   1 byte: what the rest is     8 bytes: the size of the file it is said to be
  */
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "pipeline/chunk.h"
 #include "tests/fuzz/fuzz.h"
@@ -89,26 +90,25 @@ static void check_frames(struct fuzz_in in)
 	must(got == 0 ? at == in.n : got == -SP_EMALFORMED);
 }
 
-/* What a run merges is in the list, in its window, and not too much for a request. */
-static void check_run(const struct chunk_list *l, uint32_t first, uint64_t at, bool quiet)
+/* What a run merges is in the list, and not too much for a chunk or for a request. */
+static void check_run(const struct chunk_list *l, uint32_t first, bool quiet)
 {
-	struct chunk_run run = chunk_merge_run(l, first, at, quiet);
+	struct chunk_run run = chunk_merge_run(l, first, quiet);
 	uint64_t len = 0;
 
 	must(run.n <= JOIN_PARTS_MAX);
 	if (!run.n)
 		return;
 	must(run.first >= first && run.n <= l->n - run.first);
-	for (uint32_t i = first; i < run.first; i++)
-		at += l->v[i].len;
 	for (uint32_t i = 0; i < run.n; i++)
 		len += l->v[run.first + i].len;
-	must(len == run.len && at / CHUNK_BYTES == (at + len - 1) / CHUNK_BYTES);
+	must(len == run.len && len <= GEAR_MAX);
 }
 
 /* Whatever of the stored cuts holds: the pieces are the file, one after the other. */
 static void check_cut(const struct chunk_list *known, uint64_t size, struct fuzz_in moves)
 {
+	static const unsigned char zeros[GEAR_MIN];
 	struct chunk_piece p;
 	struct chunk_cut c;
 	uint64_t sum = 0, at = 0;
@@ -125,11 +125,18 @@ static void check_cut(const struct chunk_list *known, uint64_t size, struct fuzz
 		}
 		if (p.n_parts && move & 2)
 			chunk_cut_differs(&c, &p);
-		must(p.len && (p.n_parts ? p.len <= BLOB_BYTES_MAX : p.len <= CHUNK_BYTES));
-		ref.len = p.len;
-		must(!chunk_cut_take(&c, &ref));
-		at += p.len;
+		must(p.len && p.len <= GEAR_MAX);
+		ref.len = p.n_parts || p.whole ? p.len : MIN(p.len, GEAR_MIN << (move >> 6));
+		ref.end = move >> 4 & 3;
+		if (!p.n_parts && move & 8 && known->n)
+			ref.hash = known->v[move % known->n].hash;
+		if (!p.n_parts && chunk_cut_find(&c, &ref))
+			must(c.next <= known->n && c.next_at == at + ref.len);
+		must(!chunk_cut_take(&c, &ref,
+				     move & 4 && ref.len <= sizeof(zeros) ? zeros : NULL));
+		at += ref.len;
 	}
+	must(c.out->n <= CHUNK_LIST_MAX);
 	for (uint32_t i = 0; i < c.out->n; i++)
 		sum += c.out->v[i].len;
 	must(sum == size);
@@ -140,7 +147,7 @@ static void check_cut(const struct chunk_list *known, uint64_t size, struct fuzz
 static void check_known(struct fuzz_in in, uint64_t size, bool fix)
 {
 	struct chunk_list *l = malloc(in.n + chunk_list_bytes(0));
-	uint64_t sum = 0, at = 0;
+	uint64_t sum = 0;
 
 	must(l);
 	memset(l, 0, chunk_list_bytes(0));
@@ -154,8 +161,8 @@ static void check_known(struct fuzz_in in, uint64_t size, bool fix)
 			sum += l->v[i].len = l->v[i].len % CHUNK_BYTES + 1;
 	}
 	if (chunk_list_ok(l, in.n, sum)) {
-		for (uint32_t i = 0; i < l->n; at += l->v[i++].len)
-			check_run(l, i, at, size & 1);
+		for (uint32_t i = 0; i < l->n; i++)
+			check_run(l, i, size & 1);
 		(void)chunk_list_fragmented(l);
 		check_cut(l, size % 4 ? sum + size % 4 * 77777 : size % CUT_SIZE_MAX, in);
 	}

@@ -183,6 +183,26 @@ Test(chunks, a_taker_waits_until_one_returns)
 	chunk_pool_close(NULL);
 }
 
+Test(chunks, a_buffer_that_was_used_for_a_large_one_keeps_little_of_it)
+{
+	struct chunk_pool *pool;
+	struct chunk *c;
+
+	cr_assert_eq(chunk_pool_open(1, &pool), 0);
+	for (uint32_t n = BLOB_BYTES_MAX; n; n = n > CHUNK_KEEP / 2 ? CHUNK_KEEP / 2 : 0) {
+		c = chunk_get(pool);
+		memset(c->area, 1, FRAME_HEAD + n);
+		c->touched = n;
+		chunk_put(pool, c);
+		c = chunk_get(pool);
+		cr_expect(c->area[CHUNK_KEEP - 1] == 1 && !c->touched);
+		cr_expect_eq(c->area[FRAME_HEAD + BLOB_BYTES_MAX - 1], 0);
+		cr_expect_eq(c->area[CHUNK_KEEP], 0);
+		chunk_put(pool, c);
+	}
+	chunk_pool_close(pool);
+}
+
 Test(chunks, shutting_wakes_the_waiting_and_refuses_from_then_on)
 {
 	struct getter g = { 0 };
