@@ -12,6 +12,7 @@
  *   restore/   manifests in, files out: pull and verify
  *   hub/       the server: http, committer, packs, metadata
  *   daemon/    wires the stages together: sync.c is the whole flow on one screen
+ *   bench/     workloads, targets and what is measured of them: spate bench
  *   cli/       one small file a verb
  *
  * Who may include whom is checked by tools/check-layers. How the parts work together is in
@@ -49,6 +50,8 @@ const struct verb cli_verbs[] = {
 	{ "fsck", verb_fsck, "URL|DATA-DIR", "read and re-hash everything a hub keeps",
 	  CLI_TOKEN | CLI_JSON },
 	{ "serve", verb_serve, "[--data DIR] [--listen ADDR]", "run a hub", 0 },
+	{ "bench", verb_bench, "storm|micro [OPTIONS]",
+	  "measure storms of writes, or single stages", 0 },
 	{ NULL, NULL, NULL, NULL, 0 },
 };
 

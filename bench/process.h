@@ -33,9 +33,14 @@ struct processes {
  * It is killed when this process dies. Return: its index in @p, or -errno (-ENOSPC: PROCESSES_MAX).
  */
 int process_start(struct processes *p, const char *const argv[], const char *log, int want_out);
-/** process_run() - the same, and wait. Return: exit code (0 to 255), or -errno; -ETIMEDOUT after @timeout_ms: killed. */
+/**
+ * process_run() - the same, and wait.
+ *
+ * Return: exit code (0 to 255), or -errno; -ETIMEDOUT after @timeout_ms and -EINTR on Ctrl-C (bench/interrupt.h): it
+ * was killed then.
+ */
 int process_run(const char *const argv[], const char *log, uint64_t timeout_ms);
-/** process_line() - read one line of its output, without the newline. Return: length, 0 at its end, -ETIMEDOUT. */
+/** process_line() - read one line of its output, without the newline. Return: length, 0 at its end, -ETIMEDOUT, -EINTR. */
 int process_line(struct processes *p, unsigned i, char *out, size_t max, uint64_t timeout_ms);
 /** process_cpu_ns() - user + system of all sessions so far, of the living and of what they reaped. */
 uint64_t process_cpu_ns(const struct processes *p);

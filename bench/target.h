@@ -52,10 +52,13 @@ struct target_ops {
 	void (*stop)(struct target *t);
 };
 
-/** target_find() - the table's row of a name, or NULL. */
+/* One row each; where it is, in target_NAME.c. */
+extern const struct target_ops target_spate;
+
+/** target_find() - the row of a name, or NULL. */
 const struct target_ops *target_find(const char *name);
-/** target_table() - all rows, ended by one without a name. */
-const struct target_ops *target_table(void);
+/** target_table() - all rows, ended by NULL. */
+const struct target_ops *const *target_table(void);
 /** target_there() - whether its programs are in PATH; otherwise @why says which package has them. */
 bool target_there(const struct target_ops *ops, char why[256]);
 

@@ -57,6 +57,7 @@ int verb_explain(int argc, char **argv);
 int verb_mark(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_fsck(int argc, char **argv);
+int verb_bench(int argc, char **argv);
 
 /** cli_verb() - the row of cli_verbs with this name, which must be one. */
 const struct verb *cli_verb(const char *name);

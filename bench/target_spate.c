@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+/*
+ * target_spate.c - spate itself: a hub and a watch, as two processes of this program.
+ */
+#include "bench/target.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "daemon/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define START_MS 600000u
+#define ANSWER_MS 5000u
+#define PULL_MS 3600000u
+#define LINE_MAX_BYTES 512u
+
+struct target {
+	struct processes processes;
+	char url[LINE_MAX_BYTES + 16];
+	char state[PATH_MAX + 16], log[PATH_MAX + 16];
+	const struct site *site;
+};
+
+static int spate_describe(char *out, size_t max)
+{
+	snprintf(out, max, "spate " SPATE_VERSION ": spate watch DIR --to URL, spate serve");
+	return 0;
+}
+
+static int spate_failed(struct target *t, const char *verb, char why[256])
+{
+	__cleanup_free char *log = NULL;
+	size_t len = 0, at;
+
+	if (io_read_file(AT_FDCWD, t->log, 1 << 20, &log, &len) || !len) {
+		snprintf(why, 256, "spate %s did not start", verb);
+		return -EIO;
+	}
+	while (len && log[len - 1] == '\n')
+		log[--len] = '\0';
+	for (at = len; at && log[at - 1] != '\n'; at--)
+		;
+	snprintf(why, 256, "spate %s: %s", verb, log + at);
+	return -EIO;
+}
+
+/* "ready" and what follows it. */
+static int spate_ready(struct target *t, const char *const argv[], char line[LINE_MAX_BYTES],
+		       char why[256])
+{
+	int i = process_start(&t->processes, argv, t->log, 1), n;
+
+	if (i < 0) {
+		snprintf(why, 256, "%s cannot be started: %s", argv[0], strerror(-i));
+		return i;
+	}
+	n = process_line(&t->processes, (unsigned)i, line, LINE_MAX_BYTES, START_MS);
+	if (n < 0) {
+		snprintf(why, 256, "spate %s is not ready: %s", argv[1], strerror(-n));
+		return n;
+	}
+	return strncmp(line, "ready", 5) ? spate_failed(t, argv[1], why) : 0;
+}
+
+/* The client comes first in the table of processes. */
+static void client_first(struct processes *p)
+{
+	typeof(p->of[0]) hub = p->of[0];
+
+	p->of[0] = p->of[1];
+	p->of[1] = hub;
+}
+
+static int spate_hub(struct target *t, char why[256])
+{
+	char data[PATH_MAX + 16], line[LINE_MAX_BYTES];
+	const char *const argv[] = { t->site->spate, "serve",  "--data", data, "--listen",
+				     "127.0.0.1:0",  "--auth", "none",   NULL };
+	int err;
+
+	snprintf(data, sizeof(data), "%s/hub", t->site->work);
+	err = spate_ready(t, argv, line, why);
+	if (!err)
+		snprintf(t->url, sizeof(t->url), "%s/bench", line + strlen("ready "));
+	return err;
+}
+
+static int spate_watch(struct target *t, char why[256])
+{
+	char line[LINE_MAX_BYTES];
+	const char *const argv[] = { t->site->spate, "watch",   t->site->from, "--to",
+				     t->url,         "--state", t->state,      NULL };
+
+	return spate_ready(t, argv, line, why);
+}
+
+static void spate_stop(struct target *t)
+{
+	if (!t)
+		return;
+	process_stop(&t->processes);
+	free(t);
+}
+
+static int spate_start(const struct site *site, struct target **ret, char why[256])
+{
+	struct target *t = calloc(1, sizeof(*t));
+	int err = 0;
+
+	if (!t)
+		return -ENOMEM;
+	t->site = site;
+	snprintf(t->state, sizeof(t->state), "%s/state", site->work);
+	snprintf(t->log, sizeof(t->log), "%s/log", site->work);
+	if (site->url)
+		snprintf(t->url, sizeof(t->url), "%s", site->url);
+	else
+		err = spate_hub(t, why);
+	if (!err)
+		err = spate_watch(t, why);
+	if (err) {
+		spate_stop(t);
+		return err;
+	}
+	if (t->processes.n == 2)
+		client_first(&t->processes);
+	*ret = t;
+	return 0;
+}
+
+static int spate_settle(struct target *t, uint64_t deadline_ns, char why[256])
+{
+	uint64_t now = clock_ns(),
+		 left = deadline_ns > now ? (deadline_ns - now) / NSEC_PER_MSEC : 0;
+	json_t *answer = NULL;
+	int err = control_ask(
+		t->state, json_pack("{s:s,s:I}", "cmd", "flush", "timeout_ms", (json_int_t)left),
+		left + ANSWER_MS, &answer);
+
+	if (!err && !json_is_true(json_object_get(answer, "durable"))) {
+		const char *text = json_string_value(json_object_get(answer, "error"));
+
+		snprintf(why, 256, "flush: %s", text ? text : "not durable");
+		err = clock_ns() >= deadline_ns ? -ETIMEDOUT : -EIO;
+	} else if (err) {
+		snprintf(why, 256, "flush: %s", strerror(-err));
+	}
+	json_decref(answer);
+	return err;
+}
+
+static int spate_fetch(struct target *t, char why[256])
+{
+	char state[PATH_MAX + 16];
+	const char *const argv[] = { t->site->spate, "pull", t->url, t->site->to,
+				     "--state",      state,  NULL };
+	int code;
+
+	snprintf(state, sizeof(state), "%s/pull", t->site->work);
+	code = process_run(argv, t->log, PULL_MS);
+	if (code <= 0)
+		return code;
+	return spate_failed(t, "pull", why);
+}
+
+static int spate_asked(struct target *t, json_t **ret)
+{
+	return control_ask(t->state, json_pack("{s:s}", "cmd", "status"), ANSWER_MS, ret);
+}
+
+static int spate_traffic(struct target *t, struct traffic *ret)
+{
+	json_t *answer, *c;
+	int err = spate_asked(t, &answer);
+
+	if (err)
+		return err;
+	c = json_object_get(answer, "counters");
+	ret->requests = (uint64_t)json_integer_value(json_object_get(c, "bulk_requests"));
+	ret->bytes_sent = (uint64_t)json_integer_value(json_object_get(c, "bytes_sent"));
+	json_decref(answer);
+	return 0;
+}
+
+static struct processes *spate_processes(struct target *t)
+{
+	return &t->processes;
+}
+
+const struct target_ops target_spate = {
+	.name = "spate",
+	.describe = spate_describe,
+	.start = spate_start,
+	.settle = spate_settle,
+	.fetch = spate_fetch,
+	.traffic = spate_traffic,
+	.processes = spate_processes,
+	.stop = spate_stop,
+};
