@@ -52,8 +52,10 @@ struct run {
 	uint64_t files, bytes; /* that the writers wrote, made, renamed or removed */
 	uint64_t storm_ns;     /* first write to last write */
 	uint64_t alone_ns; /* the same storm with nothing watching, in the same round; 0: not measured */
-	uint64_t lag_ns;        /* last write to all durable and equal */
-	uint64_t cpu_ns;        /* user + system over the storm and the lag, both sides */
+	uint64_t gap_ns;   /* the longest time between two writes of one writer */
+	uint64_t lag_ns;   /* last write to all durable and equal */
+	uint64_t fetch_ns; /* of a target that is no mirror: time to bring all of it back (pull) */
+	uint64_t cpu_ns;   /* user + system over the storm and the lag, both sides */
 	uint64_t memory_client; /* peak bytes, see struct sample */
 	uint64_t memory_hub;    /* 0 where the target has one side only */
 	struct traffic traffic;
@@ -61,9 +63,11 @@ struct run {
 	/* Of workloads of single saves (w8): from the end of each save until it is durable, ns, unsorted. */
 	uint64_t *latencies;
 	size_t n_latencies;
-	/* What was measured beside the storm for its target: see struct floor in bench/floors.h. */
-	uint64_t floor_ns; /* wall time of the workload's floor, 0: none */
-	uint64_t floor_cpu_ns;
+	/* What the same tree costs without any of this, in the same round; 0: not measured (bench/floors.h). */
+	uint64_t floor_ns;     /* tar c | tar x, of w9 find -printf: wall time */
+	uint64_t floor_cpu_ns; /* and CPU */
+	uint64_t bare_ns;      /* one rsync -a into an empty directory */
+	uint64_t unpack_ns;    /* tar x alone */
 	struct sample *samples;
 	size_t n_samples;
 };

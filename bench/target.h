@@ -42,6 +42,11 @@ struct target_ops {
 	int (*settle)(struct target *t, uint64_t deadline_ns, char why[256]);
 	/* Make site.to equal to the far side (spate: pull). NULL where mirrors is set. */
 	int (*fetch)(struct target *t, char why[256]);
+	/*
+	 * Whether the far side has these bytes, durably, at @path of the tree: 1, 0 or -errno. NULL where mirrors is
+	 * set. @fd: receives a descriptor that is readable when that may have changed, -1 for none.
+	 */
+	int (*has)(struct target *t, const char *path, const void *data, size_t n, int *fd);
 	/* Requests and bytes so far; NULL where it cannot say. */
 	int (*traffic)(struct target *t, struct traffic *ret);
 	/* Paths written that the far side lacks; NULL where it cannot say. */
