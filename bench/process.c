@@ -235,6 +235,19 @@ int process_alive(const struct processes *p, unsigned i)
 	       !info.si_pid;
 }
 
+int process_wait(const struct processes *p, unsigned i, uint64_t timeout_ms)
+{
+	__cleanup_close int fd = (int)syscall(SYS_pidfd_open, p->of[i].pid, 0);
+	siginfo_t info = { 0 };
+	int err = fd < 0 ? -errno : interrupt_poll(fd, timeout_ms);
+
+	if (err)
+		return err;
+	if (waitid(P_PID, (id_t)p->of[i].pid, &info, WEXITED | WNOWAIT))
+		return -errno;
+	return info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+}
+
 /* --- ending --------------------------------------------------------------------------------- */
 
 static void session_signal(pid_t session, int sig)
@@ -283,20 +296,13 @@ void process_stop(struct processes *p)
 int process_run(const char *const argv[], const char *log, uint64_t timeout_ms)
 {
 	struct processes p = { 0 };
-	int err = process_start(&p, argv, log, 0), fd, status = 0;
+	int err = process_start(&p, argv, log, 0);
 
 	if (err < 0)
 		return err;
-	fd = (int)syscall(SYS_pidfd_open, p.of[0].pid, 0);
-	err = fd < 0 ? -errno : interrupt_poll(fd, timeout_ms);
-	if (fd >= 0)
-		close(fd);
-	if (!err && waitpid(p.of[0].pid, &status, 0) != p.of[0].pid)
-		err = -errno;
-	if (err) {
+	err = process_wait(&p, 0, timeout_ms);
+	if (err < 0)
 		session_signal(p.of[0].pid, SIGKILL);
-		process_stop(&p);
-		return err;
-	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	process_stop(&p);
+	return err;
 }

@@ -42,6 +42,11 @@ int process_start(struct processes *p, const char *const argv[], const char *log
 int process_run(const char *const argv[], const char *log, uint64_t timeout_ms);
 /** process_line() - read one line of its output, without the newline. Return: length, 0 at its end, -ETIMEDOUT, -EINTR. */
 int process_line(struct processes *p, unsigned i, char *out, size_t max, uint64_t timeout_ms);
+/**
+ * process_wait() - until the leader of session @i has ended, which stays unreaped, so that its CPU can be read.
+ * Return: its exit code, 128 + the signal it died of, -ETIMEDOUT, -EINTR, -errno.
+ */
+int process_wait(const struct processes *p, unsigned i, uint64_t timeout_ms);
 /** process_cpu_ns() - user + system of all sessions so far, of the living and of what they reaped. */
 uint64_t process_cpu_ns(const struct processes *p);
 /** process_sample() - look at the memory of session @i (Pss_Anon + Pss_Shmem, all members), keep the peak. */

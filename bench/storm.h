@@ -21,16 +21,26 @@ struct storm_options {
 	const char *peer_cmd; /* with {from} and {to}, or NULL */
 	unsigned rounds;
 	uint64_t seed;
-	double scale; /* of files, bytes and seconds */
-	bool keep;    /* leave the trees */
+	const char *scale;   /* of files, bytes and seconds: "0.5", "1,w8=0.2" */
+	unsigned timeout_s;  /* a target that has not ended so long after the last write */
+	unsigned patience_s; /* or has changed nothing for so long, has lost */
+	bool keep;           /* leave the trees */
 };
+
+/**
+ * storm_scale() - of one workload.
+ * @text: "0.5" for all, "w8=0.2" for one, several with commas between; the last one that fits counts
+ *
+ * Return: 0 or -EINVAL: not of that form, not above 0, or over 100.
+ */
+int storm_scale(const char *text, const char *workload, double *ret);
 
 /**
  * storm_run() - do all of it.
  * @ret: receives the runs so far in every case; results_free() it
  *
- * Return: 0; -EINTR after Ctrl-C; -EINVAL, -ENOTEMPTY, -ENOENT or another -errno with one line in @why: nothing, or
- * nothing more, was measured.
+ * Return: 0; -EINTR after Ctrl-C; -EINVAL for options that name nothing that is there, else -errno, with one line in
+ * @why: nothing, or nothing more, was measured.
  */
 int storm_run(const struct storm_options *opt, struct results *ret, char why[512]);
 

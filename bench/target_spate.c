@@ -8,12 +8,16 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "daemon/control.h"
+#include "proto/url.h"
+#include "uploader/pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #define START_MS 600000u
 #define ANSWER_MS 5000u
@@ -25,6 +29,9 @@ struct target {
 	char url[LINE_MAX_BYTES + 16];
 	char state[PATH_MAX + 16], log[PATH_MAX + 16];
 	const struct site *site;
+	struct pool *pool; /* asks the hub for single files; NULL until then */
+	struct ws_url at;
+	int news; /* inotify of the hub's data, -1 for a hub elsewhere */
 };
 
 static int spate_describe(char *out, size_t max)
@@ -104,6 +111,9 @@ static void spate_stop(struct target *t)
 {
 	if (!t)
 		return;
+	pool_stop(t->pool);
+	if (t->news >= 0)
+		close(t->news);
 	process_stop(&t->processes);
 	free(t);
 }
@@ -116,6 +126,7 @@ static int spate_start(const struct site *site, struct target **ret, char why[25
 	if (!t)
 		return -ENOMEM;
 	t->site = site;
+	t->news = -1;
 	snprintf(t->state, sizeof(t->state), "%s/state", site->work);
 	snprintf(t->log, sizeof(t->log), "%s/log", site->work);
 	if (site->url)
@@ -182,10 +193,80 @@ static int spate_traffic(struct target *t, struct traffic *ret)
 	if (err)
 		return err;
 	c = json_object_get(answer, "counters");
-	ret->requests = (uint64_t)json_integer_value(json_object_get(c, "bulk_requests"));
+	ret->requests = (uint64_t)json_integer_value(json_object_get(c, "requests"));
 	ret->bytes_sent = (uint64_t)json_integer_value(json_object_get(c, "bytes_sent"));
 	json_decref(answer);
 	return 0;
+}
+
+static int spate_behind(struct target *t, uint64_t *ret)
+{
+	json_t *answer;
+	int err = spate_asked(t, &answer);
+
+	if (err)
+		return err;
+	*ret = (uint64_t)json_integer_value(json_object_get(answer, "dirty"));
+	json_decref(answer);
+	return 0;
+}
+
+/* --- single files ---------------------------------------------------------------------------- */
+
+/* A commit is written to the hub's database, and seen from then on. */
+static int watch_hub(struct target *t)
+{
+	char data[PATH_MAX + 16];
+
+	if (t->site->url)
+		return 0;
+	t->news = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (t->news < 0)
+		return -errno;
+	snprintf(data, sizeof(data), "%s/hub", t->site->work);
+	return inotify_add_watch(t->news, data, IN_MODIFY) < 0 ? -errno : 0;
+}
+
+static int connect_hub(struct target *t)
+{
+	struct pool_options opt = { .origin = t->at.origin, .jobs = 1 };
+	const char *why_url = NULL;
+	char why[256];
+	int err = ws_url_parse(t->url, &t->at, &why_url);
+
+	opt.token = getenv("SPATE_TOKEN");
+	opt.token_file = getenv("SPATE_TOKEN_FILE");
+	if (!err)
+		err = watch_hub(t);
+	return err ? err : pool_start(&opt, &t->pool, why);
+}
+
+static void drain(int fd)
+{
+	char events[4096];
+
+	while (fd >= 0 && read(fd, events, sizeof(events)) > 0)
+		;
+}
+
+/* Drained before asking: what changes afterwards is news. */
+static int spate_has(struct target *t, const char *path, const void *data, size_t n, int *fd)
+{
+	static const struct retry_policy once = { .retries = 0 };
+	struct request rq;
+	int err = t->pool ? 0 : connect_hub(t);
+
+	if (err)
+		return err;
+	*fd = t->news;
+	drain(t->news);
+	request_init(&rq, "GET", &once, 1 << 16);
+	snprintf(rq.path, sizeof(rq.path), "/v1/workspaces/%s/file?path=%s", t->at.workspace, path);
+	err = pool_call(t->pool, &rq);
+	if (!err && rq.status == 200)
+		err = rq.reply.len == n && !memcmp(rq.reply.data, data, n);
+	request_free(&rq);
+	return err;
 }
 
 static struct processes *spate_processes(struct target *t)
@@ -199,7 +280,9 @@ const struct target_ops target_spate = {
 	.start = spate_start,
 	.settle = spate_settle,
 	.fetch = spate_fetch,
+	.has = spate_has,
 	.traffic = spate_traffic,
+	.behind = spate_behind,
 	.processes = spate_processes,
 	.stop = spate_stop,
 };

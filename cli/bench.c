@@ -2,7 +2,7 @@
 /*
  * bench.c - spate bench: measure storms of writes, or single stages.
  */
-#include "cli/cli.h"
+#include "cli/bench.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +12,7 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } benches[] = {
+	{ "storm", bench_storm },
 	{ NULL, NULL },
 };
 

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: MIT
+/*
+ * storm.c - workloads against targets, in rounds: who is how far behind when the writers stop?
+ *
+ *   for each round, directory and workload: alone ─▶ for each target, another one first every round: one_run()
+ */
+#include "bench/storm.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "bench/interrupt.h"
+#include "bench/one.h"
+#include "base/buf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define WORKLOADS_MAX 32u
+#define TARGETS_MAX 16u
+/* The quiet time a watch has by default: a pause of a burst that is longer makes two of it. */
+#define QUIET_NS (5 * NSEC_PER_MSEC)
+#define BURST_TRIES 10u
+#define WARM_UP "w1"
+
+/* struct storm - a benchmark while it runs. */
+struct storm {
+	const struct storm_options *opt;
+	struct results *results;
+	char *why;
+	const struct workload *works[WORKLOADS_MAX];
+	const struct target_ops *targets[TARGETS_MAX];
+	unsigned n_works, n_targets;
+	struct spot places[STORM_DIRS], state;
+	unsigned n_places;
+	char spate[PATH_MAX];
+	unsigned sites; /* made so far: each has a name of its own */
+	unsigned done, of;
+};
+
+/* --- for people ------------------------------------------------------------------------------ */
+
+static char progress_head[128];
+
+static void progress(const char *what)
+{
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K%s%s%s", progress_head, *what ? ": " : "", what);
+}
+
+static void progress_run(const struct storm *s, const struct run *run)
+{
+	snprintf(progress_head, sizeof(progress_head), "[%u/%u] round %u, %s, %s, %s", s->done + 1,
+		 s->of, run->round + 1, run->fs, run->workload, run->target);
+	progress("");
+}
+
+static void progress_end(void)
+{
+	progress_head[0] = '\0';
+	progress("");
+}
+
+/* --- what was asked for ---------------------------------------------------------------------- */
+
+static bool same_word(const char *name, const char *at, size_t len)
+{
+	return strlen(name) == len && !memcmp(name, at, len);
+}
+
+/* Return: bytes of the word at @text, up to the next comma. */
+static size_t word(const char *text)
+{
+	return strcspn(text, ",");
+}
+
+static int unknown(struct storm *s, const char *kind, const char *at, const struct buf *there)
+{
+	snprintf(s->why, 512, "there is no %s %.*s; there are %.*s", kind, (int)MIN(word(at), 60),
+		 at, (int)there->len, (const char *)there->data);
+	return -EINVAL;
+}
+
+static int add_workload(struct storm *s, const char *at, size_t len)
+{
+	struct buf names;
+	int err;
+
+	buf_init(&names, 400);
+	for (const struct workload *w = workload_table(); w->name; w++) {
+		if (same_word(w->name, at, len) && s->n_works < WORKLOADS_MAX) {
+			s->works[s->n_works++] = w;
+			buf_free(&names);
+			return 0;
+		}
+		(void)buf_printf(&names, "%s%s", names.len ? ", " : "", w->name);
+	}
+	err = unknown(s, "workload", at, &names);
+	buf_free(&names);
+	return err;
+}
+
+static int add_target(struct storm *s, const char *at, size_t len)
+{
+	struct buf names;
+	int err;
+
+	buf_init(&names, 400);
+	for (const struct target_ops *const *t = target_table(); *t; t++) {
+		if (same_word((*t)->name, at, len) && s->n_targets < TARGETS_MAX) {
+			s->targets[s->n_targets++] = *t;
+			buf_free(&names);
+			return target_there(*t, s->why) ? 0 : -ENOENT;
+		}
+		(void)buf_printf(&names, "%s%s", names.len ? ", " : "", (*t)->name);
+	}
+	err = unknown(s, "target", at, &names);
+	buf_free(&names);
+	return err;
+}
+
+static int each_word(struct storm *s, const char *text,
+		     int (*add)(struct storm *s, const char *at, size_t len))
+{
+	int err = 0;
+
+	for (const char *at = text; !err && *at; at += word(at) + (at[word(at)] == ','))
+		err = add(s, at, word(at));
+	return err;
+}
+
+static int choose(struct storm *s)
+{
+	int err = 0;
+
+	if (!strcmp(s->opt->workloads, "all"))
+		for (const struct workload *w = workload_table(); w->name; w++)
+			s->works[s->n_works++] = w;
+	else
+		err = each_word(s, s->opt->workloads, add_workload);
+	if (!err)
+		err = each_word(s, s->opt->targets, add_target);
+	if (!err && (!s->n_works || !s->n_targets)) {
+		snprintf(s->why, 512, "name at least one workload and one target");
+		err = -EINVAL;
+	}
+	return err;
+}
+
+int storm_scale(const char *text, const char *workload, double *ret)
+{
+	double found = 1;
+
+	for (const char *at = text; *at; at += word(at) + (at[word(at)] == ',')) {
+		const char *eq = memchr(at, '=', word(at)), *number = eq ? eq + 1 : at;
+		char *end;
+		double v = strtod(number, &end);
+
+		if (end == number || end != at + word(at) || !(v > 0) || v > 100)
+			return -EINVAL;
+		if (!eq || same_word(workload, at, (size_t)(eq - at)))
+			found = v;
+	}
+	*ret = found;
+	return 0;
+}
+
+/* --- where ----------------------------------------------------------------------------------- */
+
+static const char *disk_dir(const struct storm *s)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	return s->opt->state_dir ? s->opt->state_dir : tmp && *tmp ? tmp : "/var/tmp";
+}
+
+static bool memory_dir(const char *dir)
+{
+	struct statfs st;
+
+	return !access(dir, W_OK) && !statfs(dir, &st) && st.f_type == TMPFS_MAGIC;
+}
+
+static int find_places(struct storm *s)
+{
+	int err = spot_temporary(disk_dir(s), &s->state, s->why);
+
+	for (unsigned i = 0; !err && i < s->opt->n_dirs; i++) {
+		err = spot_open(s->opt->dirs[i], &s->places[i], s->why);
+		s->n_places += !err;
+	}
+	if (err || s->opt->n_dirs)
+		return err;
+	err = spot_temporary(disk_dir(s), &s->places[0], s->why);
+	s->n_places = !err;
+	if (!err && memory_dir("/dev/shm"))
+		err = spot_temporary("/dev/shm", &s->places[s->n_places], s->why);
+	s->n_places += !err && s->places[1].made;
+	return err;
+}
+
+/* --- what it was measured on ----------------------------------------------------------------- */
+
+/* The value of "key : value" or KEY="value" in a small file; "" when there is none. */
+static void value_in(const char *file, const char *key, char *out, size_t max)
+{
+	__cleanup_free char *text = NULL;
+	const char *at;
+
+	out[0] = '\0';
+	if (io_read_file(AT_FDCWD, file, 1 << 20, &text, NULL) || !(at = strstr(text, key)))
+		return;
+	at += strlen(key);
+	at += strspn(at, " \t:=\"");
+	snprintf(out, max, "%.*s", (int)strcspn(at, "\"\n"), at);
+}
+
+static void describe(struct storm *s)
+{
+	struct results *r = s->results;
+	char cpu[96], os[64];
+	struct utsname u;
+	size_t len = 0;
+
+	uname(&u);
+	value_in("/proc/cpuinfo", "model name", cpu, sizeof(cpu));
+	value_in("/etc/os-release", "PRETTY_NAME", os, sizeof(os));
+	snprintf(r->machine, sizeof(r->machine), "%ld × %s, Linux %s, %s",
+		 sysconf(_SC_NPROCESSORS_ONLN), cpu[0] ? cpu : u.machine, u.release, os);
+	for (unsigned i = 0; i < s->n_targets && len < sizeof(r->versions); i++) {
+		char line[256] = "";
+
+		s->targets[i]->describe(line, sizeof(line));
+		len += (size_t)snprintf(r->versions + len, sizeof(r->versions) - len, "%s%s",
+					i ? "\n" : "", line);
+	}
+}
+
+/* --- running --------------------------------------------------------------------------------- */
+
+static int site_open(struct storm *s, const struct spot *p, struct one *o)
+{
+	char name[32];
+
+	o->site =
+		(struct site){ .spate = s->spate, .url = s->opt->url, .command = s->opt->peer_cmd };
+	snprintf(name, sizeof(name), "run%u", s->sites++);
+	return spot_site(p, &s->state, name, &o->site, s->why);
+}
+
+static void site_close(const struct storm *s, const struct one *o)
+{
+	if (!s->opt->keep)
+		spot_clear(&o->site);
+}
+
+static struct one one_of(const struct storm *s, const struct workload *w,
+			 const struct target_ops *ops, unsigned round)
+{
+	struct one o = { .work = w,
+			 .ops = ops,
+			 .seed = s->opt->seed + round,
+			 .timeout_ns = s->opt->timeout_s * NSEC_PER_SEC,
+			 .quiet_ns = s->opt->patience_s * NSEC_PER_SEC,
+			 .step = progress };
+
+	storm_scale(s->opt->scale, w->name, &o.scale);
+	return o;
+}
+
+/* A burst that the machine interrupted is no burst: once more, in a new place. */
+static int run_target(struct storm *s, const struct spot *p, struct one *o, struct run *run)
+{
+	struct run blank = *run;
+	int err;
+
+	for (unsigned tries = 0;; tries++) {
+		err = site_open(s, p, o);
+		if (!err) {
+			progress_run(s, run);
+			err = one_run(o, run);
+		}
+		site_close(s, o);
+		if (err || !o->work->burst || run->gap_ns < QUIET_NS || tries == BURST_TRIES)
+			break;
+		free(run->samples);
+		*run = blank;
+	}
+	if (err && err != -EINTR)
+		snprintf(s->why, 512, "%s: %s", p->dir, run->why[0] ? run->why : strerror(-err));
+	return err;
+}
+
+static int add_run(struct storm *s, const struct run *run)
+{
+	struct results *r = s->results;
+	struct run *more = r->n < RESULT_RUNS ? realloc(r->runs, (r->n + 1) * sizeof(*more)) : NULL;
+
+	s->done++;
+	if (!more) {
+		snprintf(s->why, 512, "no room for more than %zu runs", r->n);
+		free(run->samples);
+		free(run->latencies);
+		return -ENOMEM;
+	}
+	r->runs = more;
+	r->runs[r->n++] = *run;
+	return 0;
+}
+
+/* The same storm with nothing watching, and the floors of its tree, for all targets of this round. */
+static int run_alone(struct storm *s, const struct spot *p, const struct workload *w,
+		     unsigned round, struct run *ret)
+{
+	struct one o = one_of(s, w, NULL, round);
+	struct floors f = { 0 };
+	int err;
+
+	if (!w->alone)
+		return 0;
+	err = site_open(s, p, &o);
+	if (!err)
+		err = one_alone(&o, &ret->alone_ns, w->floors ? &f : NULL, s->why);
+	site_close(s, &o);
+	ret->floor_ns = f.pipe_ns;
+	ret->floor_cpu_ns = f.pipe_cpu_ns;
+	ret->unpack_ns = f.unpack_ns;
+	ret->bare_ns = f.bare_ns;
+	return err;
+}
+
+static int run_targets(struct storm *s, const struct spot *p, const struct workload *w,
+		       unsigned round)
+{
+	struct run all = { .workload = w->name, .target = "alone", .fs = p->fs, .round = round };
+	int err;
+
+	progress_run(s, &all);
+	if (w->possible && !w->possible(all.why))
+		all.verdict = RUN_SKIPPED;
+	err = all.verdict == RUN_SKIPPED ? 0 : run_alone(s, p, w, round, &all);
+	for (unsigned i = 0; !err && i < s->n_targets; i++) {
+		const struct target_ops *ops = s->targets[(i + round) % s->n_targets];
+		struct one o = one_of(s, w, ops, round);
+		struct run run = all;
+		int full;
+
+		run.target = ops->name;
+		if (run.verdict != RUN_SKIPPED)
+			err = run_target(s, p, &o, &run);
+		full = add_run(s, &run);
+		err = err ? err : full;
+	}
+	return err;
+}
+
+/* What is read and started for the first time is slower; nothing of this is kept. */
+static int warm_up(struct storm *s, const struct spot *p)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < s->n_targets; i++) {
+		const struct workload *w = workload_find(WARM_UP);
+		struct one o = one_of(s, w, s->targets[i], 0);
+		struct run run = { .workload = w->name, .target = o.ops->name, .fs = p->fs };
+
+		o.work = w;
+		err = run_target(s, p, &o, &run);
+		free(run.samples);
+	}
+	return err;
+}
+
+static int all_rounds(struct storm *s)
+{
+	int err = 0;
+
+	s->of = s->opt->rounds * s->n_places * s->n_works * s->n_targets;
+	for (unsigned i = 0; !err && i < s->n_places; i++)
+		err = warm_up(s, &s->places[i]);
+	for (unsigned round = 0; !err && round < s->opt->rounds; round++)
+		for (unsigned i = 0; !err && i < s->n_places; i++)
+			for (unsigned w = 0; !err && w < s->n_works; w++)
+				err = run_targets(s, &s->places[i], s->works[w], round);
+	progress_end();
+	return err;
+}
+
+int storm_run(const struct storm_options *opt, struct results *ret, char why[512])
+{
+	struct storm s = { .opt = opt, .results = ret, .why = why };
+	ssize_t n = readlink("/proc/self/exe", s.spate, sizeof(s.spate) - 1);
+	int err = n < 0 ? -errno : storm_scale(opt->scale, "", &ret->scale);
+
+	why[0] = '\0';
+	ret->seed = opt->seed;
+	if (err)
+		snprintf(why, 512, "--scale %s: say for example 0.5, or 1,w8=0.2", opt->scale);
+	if (!err)
+		err = choose(&s);
+	if (!err)
+		err = interrupt_setup();
+	if (!err)
+		err = find_places(&s);
+	if (!err)
+		describe(&s);
+	if (!err)
+		err = all_rounds(&s);
+	ret->cut = err == -EINTR;
+	for (unsigned i = 0; i < s.n_places && !opt->keep; i++)
+		spot_close(&s.places[i]);
+	if (!opt->keep)
+		spot_close(&s.state);
+	return err;
+}
