@@ -7,18 +7,21 @@
  */
 #include "bench/load.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #define SCRIPT_MAX 8192u
 #define SOURCES 120u
+#define LOG_MAX (1u << 20)
 
 static const char environment[] = "set -eu\n"
 				  "exec >/dev/null 2>>../tools.log </dev/null\n"
@@ -36,10 +39,9 @@ static const char make_repository[] =
 	"git init -q -b main .\n"
 	"mkdir src docs\n"
 	"i=0; while [ $i -lt $sources ]; do\n"
-	"  printf 'static int a%d[64];\\nint f%d(int x)\\n{\\n\\treturn a%d[x %% 64] + %d + "
-	"$seed;\\n}\\n'"
-	" $i $i $i $i >src/f$i.c\n"
-	"  printf '# f%d\\n\\nWhat it gives is a number, $seed.\\n' $i >docs/f$i.md\n"
+	"  printf 'static int a%d[64];\\nint f%d(int x)\\n{\\n' $i $i >src/f$i.c\n"
+	"  printf '\\treturn a%d[x %% 64] + %d + %d;\\n}\\n' $i $i $seed >>src/f$i.c\n"
+	"  printf '# f%d\\n\\nWhat it gives is a number, %d.\\n' $i $seed >docs/f$i.md\n"
 	"  i=$((i + 1)); done\n"
 	"printf 'int main(void)\\n{\\n\\treturn 0;\\n}\\n' >src/main.c\n"
 	"printf 'build/\\nnode_modules/\\n' >.gitignore\n"
@@ -48,17 +50,18 @@ static const char make_repository[] =
 	"i=0; while [ $i -lt $sources ]; do\n"
 	"  printf '/* %d again */\\n' $i >>src/f$i.c\n"
 	"  i=$((i + 3)); done\n"
-	"git mv docs notes; git rm -q notes/f1.md; git commit -qam second\n"
+	"git mv docs notes; git rm -qf notes/f1.md; git commit -qam second\n"
 	"git checkout -q main; git clone -q --bare . ../origin.git\n"
 	"cd ../from-npm 2>/dev/null || mkdir ../from-npm; cd ../from-npm\n"
-	"if command -v npm; then\n"
-	"  timeout 60 npm install --cache ../npm --no-audit --no-fund --ignore-scripts express &&\n"
+	"if [ -n \"$(command -v node)\" ] && npm --version; then\n"
+	"  npm install --prefer-offline --fetch-timeout=20000 --fetch-retries=1 --no-audit "
+	"--no-fund --ignore-scripts express &&\n"
 	"    touch ../npm-there || :\n"
 	"fi\n";
 
 static const char use_them[] = "git clone -q ../origin.git app; cd app\n"
 			       "if [ -e ../../npm-there ]; then\n"
-			       "  npm install --offline --no-save --cache ../../npm --no-audit "
+			       "  npm install --offline --no-save --no-audit "
 			       "--no-fund --ignore-scripts express\n"
 			       "fi\n"
 			       "build() { for f; do cc -O1 -c \"$f\" -o \"build/$(basename \"$f\" "
@@ -86,6 +89,21 @@ bool load_tools_possible(char why[256])
 	return true;
 }
 
+/* The last line they wrote. */
+static int tools_failed(struct load *l)
+{
+	__cleanup_free char *log = NULL;
+	size_t len = 0, at;
+
+	if (io_read_file(AT_FDCWD, "../tools.log", LOG_MAX, &log, &len) || !len)
+		return load_fail(l, EIO, "the tools");
+	while (len && log[len - 1] == '\n')
+		log[--len] = '\0';
+	for (at = len; at && log[at - 1] != '\n'; at--)
+		;
+	return load_fail(l, EIO, "the tools: %.120s", log + at);
+}
+
 static int run_script(struct load *l, const char *script)
 {
 	char text[SCRIPT_MAX];
@@ -94,10 +112,7 @@ static int run_script(struct load *l, const char *script)
 	snprintf(text, sizeof(text), "sources=%u seed=%u\n%s%s", (unsigned)load_count(l, SOURCES),
 		 (unsigned)(l->seed % 1000000), environment, script);
 	code = system(text);
-	if (code)
-		return load_fail(l, EIO, "the tools ended with %d (%s/../tools.log)",
-				 WIFEXITED(code) ? WEXITSTATUS(code) : code, l->root);
-	return 0;
+	return code ? tools_failed(l) : 0;
 }
 
 int load_tools_prepare(struct load *l)

@@ -41,8 +41,10 @@ struct storm {
 	struct spot places[STORM_DIRS], state;
 	unsigned n_places;
 	char spate[PATH_MAX];
+	/* How long one workload took in one place, all targets, in the last round. */
+	uint64_t took_ns[STORM_DIRS][WORKLOADS_MAX], end_ns;
 	unsigned sites; /* made so far: each has a name of its own */
-	unsigned done, of;
+	unsigned done, of, left_out;
 };
 
 /* --- for people ------------------------------------------------------------------------------ */
@@ -290,12 +292,19 @@ static int run_target(struct storm *s, const struct spot *p, struct one *o, stru
 		site_close(s, o);
 		if (err || !o->work->burst || run->gap_ns < QUIET_NS || tries == BURST_TRIES)
 			break;
-		free(run->samples);
+		drop_run(run);
 		*run = blank;
 	}
 	if (err && err != -EINTR)
 		snprintf(s->why, 512, "%s: %s", p->dir, run->why[0] ? run->why : strerror(-err));
 	return err;
+}
+
+static int drop_run(const struct run *run)
+{
+	free(run->samples);
+	free(run->latencies);
+	return 0;
 }
 
 static int add_run(struct storm *s, const struct run *run)
@@ -306,8 +315,7 @@ static int add_run(struct storm *s, const struct run *run)
 	s->done++;
 	if (!more) {
 		snprintf(s->why, 512, "no room for more than %zu runs", r->n);
-		free(run->samples);
-		free(run->latencies);
+		drop_run(run);
 		return -ENOMEM;
 	}
 	r->runs = more;
@@ -355,7 +363,7 @@ static int run_targets(struct storm *s, const struct spot *p, const struct workl
 		run.target = ops->name;
 		if (run.verdict != RUN_SKIPPED)
 			err = run_target(s, p, &o, &run);
-		full = add_run(s, &run);
+		full = err == -EINTR ? drop_run(&run) : add_run(s, &run);
 		err = err ? err : full;
 	}
 	return err;
@@ -373,8 +381,24 @@ static int warm_up(struct storm *s, const struct spot *p)
 
 		o.work = w;
 		err = run_target(s, p, &o, &run);
-		free(run.samples);
+		drop_run(&run);
 	}
+	return err;
+}
+
+/* One workload in one place, unless it took so long the last time that it would pass the end now. */
+static int run_cell(struct storm *s, unsigned place, unsigned work, unsigned round)
+{
+	uint64_t begin = clock_ns(), *took = &s->took_ns[place][work];
+	int err;
+
+	if (s->end_ns && begin + *took > s->end_ns) {
+		s->left_out += s->n_targets;
+		s->done += s->n_targets;
+		return 0;
+	}
+	err = run_targets(s, &s->places[place], s->works[work], round);
+	*took = clock_ns() - begin;
 	return err;
 }
 
@@ -383,13 +407,16 @@ static int all_rounds(struct storm *s)
 	int err = 0;
 
 	s->of = s->opt->rounds * s->n_places * s->n_works * s->n_targets;
+	s->end_ns = s->opt->budget_s ? clock_ns() + s->opt->budget_s * NSEC_PER_SEC : 0;
 	for (unsigned i = 0; !err && i < s->n_places; i++)
 		err = warm_up(s, &s->places[i]);
 	for (unsigned round = 0; !err && round < s->opt->rounds; round++)
 		for (unsigned i = 0; !err && i < s->n_places; i++)
 			for (unsigned w = 0; !err && w < s->n_works; w++)
-				err = run_targets(s, &s->places[i], s->works[w], round);
+				err = run_cell(s, i, w, round);
 	progress_end();
+	if (s->left_out)
+		fprintf(stderr, "no time was left for %u of %u runs\n", s->left_out, s->of);
 	return err;
 }
 

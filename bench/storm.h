@@ -24,6 +24,7 @@ struct storm_options {
 	const char *scale;   /* of files, bytes and seconds: "0.5", "1,w8=0.2" */
 	unsigned timeout_s;  /* a target that has not ended so long after the last write */
 	unsigned patience_s; /* or has changed nothing for so long, has lost */
+	unsigned budget_s;   /* what would end later is left out, 0: no limit */
 	bool keep;           /* leave the trees */
 };
 

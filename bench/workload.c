@@ -251,19 +251,19 @@ int load_wait(struct load *l, char why[256])
 	return err;
 }
 
+/* One file in any case: a workspace appears with its first commit, which is no part of a storm. */
 static int prepare_run(struct load *l, unsigned w)
 {
+	int err = load_file(l, "first", 0, 100);
+
 	(void)w;
-	return l->work->prepare(l);
+	return err || !l->work->prepare ? err : l->work->prepare(l);
 }
 
 int load_prepare(struct load *l, char why[256])
 {
-	int err;
+	int err = writers_fork(l, 1, prepare_run);
 
-	if (!l->work->prepare)
-		return 0;
-	err = writers_fork(l, 1, prepare_run);
 	load_release(l);
 	if (!err)
 		err = load_wait(l, why);

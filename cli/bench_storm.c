@@ -19,7 +19,7 @@ static const struct verb verb = { "bench storm", bench_storm, "[--workload LIST]
 
 /* struct storm_texts - what the user wrote. */
 struct storm_texts {
-	const char *rounds, *seed, *timeout, *patience, *json, *html;
+	const char *rounds, *seed, *budget, *timeout, *patience, *json, *html;
 	struct cli_list dirs;
 };
 
@@ -43,6 +43,8 @@ static int check(const struct storm_texts *t, struct storm_options *opt)
 		ret = number("timeout", t->timeout, 86400, &opt->timeout_s);
 	if (!ret)
 		ret = number("patience", t->patience, 86400, &opt->patience_s);
+	if (!ret)
+		ret = number("budget", t->budget, 1000000, &opt->budget_s);
 	if (!ret && t->seed && cli_number(verb.name, "seed", t->seed, 0, UINT64_MAX, &opt->seed))
 		ret = EXIT_USAGE;
 	if (!ret && t->dirs.n > STORM_DIRS)
@@ -109,6 +111,8 @@ int bench_storm(int argc, char **argv)
 		{ "timeout", &t.timeout, NULL, "S  most time after the last write (120)" },
 		{ "patience", &t.patience, NULL,
 		  "S  a mirror that differs and does not change has ended (30)" },
+		{ "budget", &t.budget, NULL,
+		  "S  leave out rounds that would end later (no limit)" },
 		{ "json", &t.json, NULL, "FILE  write all that was measured" },
 		{ "html", &t.html, NULL, "FILE  write a page with charts" },
 		{ "keep", NULL, &opt.keep, "leave the trees" },
