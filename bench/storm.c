@@ -277,6 +277,13 @@ static struct one one_of(const struct storm *s, const struct workload *w,
 	return o;
 }
 
+static int drop_run(const struct run *run)
+{
+	free(run->samples);
+	free(run->latencies);
+	return 0;
+}
+
 /* A burst that the machine interrupted is no burst: once more, in a new place. */
 static int run_target(struct storm *s, const struct spot *p, struct one *o, struct run *run)
 {
@@ -298,13 +305,6 @@ static int run_target(struct storm *s, const struct spot *p, struct one *o, stru
 	if (err && err != -EINTR)
 		snprintf(s->why, 512, "%s: %s", p->dir, run->why[0] ? run->why : strerror(-err));
 	return err;
-}
-
-static int drop_run(const struct run *run)
-{
-	free(run->samples);
-	free(run->latencies);
-	return 0;
 }
 
 static int add_run(struct storm *s, const struct run *run)
