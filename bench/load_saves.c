@@ -15,10 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define TREE_FILES 100000u
 #define TREE_PER_DIR 100u
 #define TREE_BYTES 300u
-#define SAVES 1200u
 #define SAVE_EVERY_NS (50 * NSEC_PER_MSEC)
 #define LINE_EVERY_NS (3 * NSEC_PER_MSEC)
 
@@ -32,7 +30,7 @@ int load_saves_prepare(struct load *l)
 {
 	char path[64];
 
-	for (uint64_t i = 0; i < load_count(l, TREE_FILES); i++) {
+	for (uint64_t i = 0; i < load_count(l, l->work->tree); i++) {
 		snprintf(path, sizeof(path), "s%llu", (unsigned long long)(i / TREE_PER_DIR));
 		if (i % TREE_PER_DIR == 0 && mkdir(path, 0755))
 			return load_fail(l, errno, "%s cannot be made", path);
@@ -48,7 +46,7 @@ void load_save(const struct load *l, uint32_t i, char path[64], char data[LOAD_S
 {
 	struct rng r = rng_of(l->seed, 0x800000000ull + i);
 
-	tree_path((i * 7919ull + l->seed % 1000) % load_count(l, TREE_FILES), path);
+	tree_path((i * 7919ull + l->seed % 1000) % load_count(l, l->work->tree), path);
 	rng_fill(&r, data, LOAD_SAVE_BYTES);
 	snprintf(data, LOAD_SAVE_BYTES, "save %u", i);
 }
@@ -73,7 +71,7 @@ static int save(struct load *l, uint32_t i)
 
 static uint32_t saves_count(const struct load *l)
 {
-	return (uint32_t)MIN(load_count(l, SAVES), LOAD_SAVES_MAX);
+	return (uint32_t)MIN(load_count(l, l->work->n_saves), LOAD_SAVES_MAX);
 }
 
 int load_saves(struct load *l, unsigned w)

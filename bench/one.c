@@ -17,7 +17,7 @@
 /* struct doing - a run while it lasts. */
 struct doing {
 	const struct one *o;
-	struct run *run;
+	struct run *run, *phases;
 	struct load load;
 	struct target *target;
 	struct sampler *sampler;
@@ -71,10 +71,51 @@ static enum run_verdict verdict_of(int err)
 
 /* --- the steps ------------------------------------------------------------------------------- */
 
+/* All of the tree arrives while the target starts. */
+static void phase_first(struct doing *d, uint64_t begin_ns, uint64_t end_ns)
+{
+	struct processes *p = d->o->ops->processes(d->target);
+	struct run *run = &d->phases[PHASE_FIRST];
+
+	run->verdict = RUN_EXACT;
+	run->files = d->load.prepared;
+	run->bytes = d->load.prepared_bytes;
+	run->lag_ns = end_ns - begin_ns;
+	run->cpu_ns = process_cpu_ns(p);
+	for (unsigned i = 0; i < p->n; i++) {
+		process_sample(p, i);
+		*(i ? &run->memory_hub : &run->memory_client) += p->of[i].peak;
+	}
+	if (d->o->ops->traffic)
+		d->o->ops->traffic(d->target, &run->traffic);
+}
+
+static int phase_restart(struct doing *d)
+{
+	struct run *run = &d->phases[PHASE_RESTART];
+	uint64_t begin_ns;
+	int err;
+
+	if (!d->o->ops->restart)
+		return 0;
+	d->o->step("restarting");
+	err = floor_find(&d->o->site, &run->floor_ns, d->run->why);
+	begin_ns = clock_ns();
+	if (!err)
+		err = d->o->ops->restart(d->target, d->run->why);
+	if (err)
+		return err;
+	run->verdict = RUN_EXACT;
+	run->files = d->load.prepared;
+	run->lag_ns = clock_ns() - begin_ns;
+	run->memory_client = process_sample(d->o->ops->processes(d->target), 0);
+	return 0;
+}
+
 static int begin(struct doing *d)
 {
 	const struct one *o = d->o;
-	uint64_t any;
+	uint64_t begin_ns, end_ns;
 	int err;
 
 	o->step("preparing");
@@ -82,13 +123,17 @@ static int begin(struct doing *d)
 	if (err)
 		return err;
 	o->step("starting");
+	begin_ns = clock_ns();
 	err = o->ops->start(&o->site, &d->target, d->run->why);
 	if (!err)
-		err = settle(d, clock_ns(), &any);
+		err = settle(d, clock_ns(), &end_ns);
+	if (!err && o->work->phases) {
+		phase_first(d, begin_ns, end_ns);
+		err = phase_restart(d);
+	}
 	return err == 1 ? -EIO : err;
 }
 
-/* Slow ones last long enough to show what a target does when there is nothing to do. */
 static int storm(struct doing *d)
 {
 	const struct one *o = d->o;
@@ -176,11 +221,36 @@ static int steps(struct doing *d)
 	return err ? run_failed(d->run, verdict_of(err), err) : 0;
 }
 
-int one_run(const struct one *o, struct run *ret)
+static void phases_begin(const struct run *run, struct run phases[PHASES])
 {
-	struct doing d = { .o = o, .run = ret };
+	static const char *const names[PHASES] = { "w9", "w9-restart" };
+
+	for (int i = 0; i < PHASES; i++) {
+		phases[i] = *run;
+		phases[i].workload = names[i];
+		phases[i].verdict = RUN_SKIPPED;
+		phases[i].traffic = (struct traffic){ UINT64_MAX, UINT64_MAX };
+	}
+}
+
+/* What they left behind was compared after the storm. */
+static void phases_end(struct run *run, struct run phases[PHASES])
+{
+	run->workload = "w9-save";
+	for (int i = 0; i < PHASES; i++)
+		if (phases[i].verdict == RUN_EXACT && run->verdict != RUN_EXACT) {
+			phases[i].verdict = run->verdict;
+			memcpy(phases[i].why, run->why, sizeof(run->why));
+		}
+}
+
+int one_run(const struct one *o, struct run *ret, struct run phases[PHASES])
+{
+	struct doing d = { .o = o, .run = ret, .phases = phases };
 	int err;
 
+	if (o->work->phases)
+		phases_begin(ret, phases);
 	ret->verdict = RUN_EXACT;
 	ret->traffic = (struct traffic){ UINT64_MAX, UINT64_MAX };
 	err = load_open(&d.load, o->work, o->site.from, o->seed, o->scale);
@@ -191,6 +261,8 @@ int one_run(const struct one *o, struct run *ret)
 	load_close(&d.load);
 	o->step("stopping");
 	o->ops->stop(d.target);
+	if (o->work->phases)
+		phases_end(ret, phases);
 	return err;
 }
 

@@ -21,13 +21,17 @@ struct one {
 	void (*step)(const char *what);
 };
 
+/* Of a workload in phases, those before the storm. */
+enum { PHASE_FIRST, PHASE_RESTART, PHASES };
+
 /**
  * one_run() - prepare, start, storm, settle, compare, stop.
+ * @phases: of a workload in phases they become copies of @ret with their own names, also RUN_SKIPPED; else untouched
  *
  * Fills in all of @ret but who and where. Return: 0 whatever came of it (see verdict and why); -EINTR; -ENOSPC with
  * ret->why: the directory is full.
  */
-int one_run(const struct one *o, struct run *ret);
+int one_run(const struct one *o, struct run *ret, struct run phases[PHASES]);
 /**
  * one_alone() - the same storm with nothing watching.
  * @floors: also measure these on its tree; may be NULL

@@ -285,7 +285,8 @@ static int drop_run(const struct run *run)
 }
 
 /* A burst that the machine interrupted is no burst: once more, in a new place. */
-static int run_target(struct storm *s, const struct spot *p, struct one *o, struct run *run)
+static int run_target(struct storm *s, const struct spot *p, struct one *o, struct run *run,
+		      struct run phases[PHASES])
 {
 	struct run blank = *run;
 	int err;
@@ -294,7 +295,7 @@ static int run_target(struct storm *s, const struct spot *p, struct one *o, stru
 		err = site_open(s, p, o);
 		if (!err) {
 			progress_run(s, run);
-			err = one_run(o, run);
+			err = one_run(o, run, phases);
 		}
 		site_close(s, o);
 		if (err || !o->work->burst || run->gap_ns < QUIET_NS || tries == BURST_TRIES)
@@ -312,7 +313,6 @@ static int add_run(struct storm *s, const struct run *run)
 	struct results *r = s->results;
 	struct run *more = r->n < RESULT_RUNS ? realloc(r->runs, (r->n + 1) * sizeof(*more)) : NULL;
 
-	s->done++;
 	if (!more) {
 		snprintf(s->why, 512, "no room for more than %zu runs", r->n);
 		drop_run(run);
@@ -321,6 +321,25 @@ static int add_run(struct storm *s, const struct run *run)
 	r->runs = more;
 	r->runs[r->n++] = *run;
 	return 0;
+}
+
+/* What came of one target; nothing of a run that was interrupted. Return: @err, or that there is no room. */
+static int keep_runs(struct storm *s, const struct workload *w, int err, const struct run *run,
+		     const struct run phases[PHASES])
+{
+	int full = 0;
+
+	if (err == -EINTR) {
+		drop_run(run);
+		return err;
+	}
+	for (int i = 0; w->phases && !full && i < PHASES; i++)
+		full = add_run(s, &phases[i]);
+	if (full)
+		drop_run(run);
+	else
+		full = add_run(s, run);
+	return err ? err : full;
 }
 
 /* The same storm with nothing watching, and the floors of its tree, for all targets of this round. */
@@ -357,14 +376,13 @@ static int run_targets(struct storm *s, const struct spot *p, const struct workl
 	for (unsigned i = 0; !err && i < s->n_targets; i++) {
 		const struct target_ops *ops = s->targets[(i + round) % s->n_targets];
 		struct one o = one_of(s, w, ops, round);
-		struct run run = all;
-		int full;
+		struct run run = all, phases[PHASES];
 
 		run.target = ops->name;
 		if (run.verdict != RUN_SKIPPED)
-			err = run_target(s, p, &o, &run);
-		full = err == -EINTR ? drop_run(&run) : add_run(s, &run);
-		err = err ? err : full;
+			err = run_target(s, p, &o, &run, phases);
+		err = keep_runs(s, w, err, &run, phases);
+		s->done++;
 	}
 	return err;
 }
@@ -380,7 +398,7 @@ static int warm_up(struct storm *s, const struct spot *p)
 		struct run run = { .workload = w->name, .target = o.ops->name, .fs = p->fs };
 
 		o.work = w;
-		err = run_target(s, p, &o, &run);
+		err = run_target(s, p, &o, &run, NULL);
 		drop_run(&run);
 	}
 	return err;

@@ -36,7 +36,7 @@ struct target_ops {
 	bool mirrors; /* site.to follows by itself, so its lag ends when both trees are equal */
 	/* One line: version and command line. */
 	int (*describe)(char *out, size_t max);
-	/* Start it; returns when it would see the next write. */
+	/* Start it; returns when it would see the next write. Samples memory (process_sample()) if that takes long. */
 	int (*start)(const struct site *site, struct target **ret, char why[256]);
 	/* The last write has ended: wait until the target says all is durable. NULL where it cannot say. */
 	int (*settle)(struct target *t, uint64_t deadline_ns, char why[256]);
@@ -51,6 +51,8 @@ struct target_ops {
 	int (*traffic)(struct target *t, struct traffic *ret);
 	/* Paths written that the far side lacks; NULL where it cannot say. */
 	int (*behind)(struct target *t, uint64_t *ret);
+	/* End its client side and start it again; returns when it would see the next write. NULL where there is none. */
+	int (*restart)(struct target *t, char why[256]);
 	/* Its processes: client side first. */
 	struct processes *(*processes)(struct target *t);
 	/* End it, whatever state it is in; NULL is fine. */

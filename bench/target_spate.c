@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "bench/interrupt.h"
 #include "daemon/control.h"
 #include "proto/url.h"
 #include "uploader/pool.h"
@@ -21,6 +22,7 @@
 
 #define START_MS 600000u
 #define ANSWER_MS 5000u
+#define SAMPLE_MS 100u
 #define PULL_MS 3600000u
 #define LINE_MAX_BYTES 512u
 
@@ -57,6 +59,22 @@ static int spate_failed(struct target *t, const char *verb, char why[256])
 	return -EIO;
 }
 
+/* The first sync of a large tree takes most memory. */
+static int spate_line(struct processes *p, unsigned i, char line[LINE_MAX_BYTES])
+{
+	for (unsigned waited = 0; waited < START_MS; waited += SAMPLE_MS) {
+		int err = interrupt_poll(p->of[i].out, SAMPLE_MS);
+
+		if (!err)
+			return process_line(p, i, line, LINE_MAX_BYTES, ANSWER_MS);
+		if (err != -ETIMEDOUT)
+			return err;
+		for (unsigned j = 0; j < p->n; j++)
+			process_sample(p, j);
+	}
+	return -ETIMEDOUT;
+}
+
 /* "ready" and what follows it. */
 static int spate_ready(struct target *t, const char *const argv[], char line[LINE_MAX_BYTES],
 		       char why[256])
@@ -67,7 +85,7 @@ static int spate_ready(struct target *t, const char *const argv[], char line[LIN
 		snprintf(why, 256, "%s cannot be started: %s", argv[0], strerror(-i));
 		return i;
 	}
-	n = process_line(&t->processes, (unsigned)i, line, LINE_MAX_BYTES, START_MS);
+	n = spate_line(&t->processes, (unsigned)i, line);
 	if (n < 0) {
 		snprintf(why, 256, "spate %s is not ready: %s", argv[1], strerror(-n));
 		return n;
@@ -143,6 +161,20 @@ static int spate_start(const struct site *site, struct target **ret, char why[25
 		client_first(&t->processes);
 	*ret = t;
 	return 0;
+}
+
+/* The hub stays: it comes first while the watch starts. */
+static int spate_restart(struct target *t, char why[256])
+{
+	struct processes old = { .of = { t->processes.of[0] }, .n = 1 };
+	int err;
+
+	process_stop(&old);
+	t->processes.of[0] = t->processes.of[--t->processes.n];
+	err = spate_watch(t, why);
+	if (t->processes.n == 2)
+		client_first(&t->processes);
+	return err;
 }
 
 static int spate_settle(struct target *t, uint64_t deadline_ns, char why[256])
@@ -283,6 +315,7 @@ const struct target_ops target_spate = {
 	.has = spate_has,
 	.traffic = spate_traffic,
 	.behind = spate_behind,
+	.restart = spate_restart,
 	.processes = spate_processes,
 	.stop = spate_stop,
 };

@@ -43,9 +43,12 @@ static const struct workload workloads[] = {
 	  load_shuffle },
 	{ "w7", "w2 removed", load_fanout_prepare, 1, load_remove },
 	{ "w8", "a small save every 50 ms for 60 s among 100,000 files", load_saves_prepare, 1,
-	  load_saves, .saves = true, .slow = true },
+	  load_saves, .saves = true, .slow = true, .tree = 100000, .n_saves = 1200 },
 	{ "w8-log", "w8 with a line every 3 ms to a log beside it", load_saves_prepare, 2,
-	  load_saves_and_log, .saves = true, .slow = true },
+	  load_saves_and_log, .saves = true, .slow = true, .tree = 100000, .n_saves = 1200 },
+	{ "w9", "1,000,000 files: first sync, restart unchanged, 100 saves", load_saves_prepare, 1,
+	  load_saves, .saves = true, .slow = true, .phases = true, .tree = 1000000,
+	  .n_saves = 100 },
 	{ "idle", "nothing for 10 s, after w2", load_fanout_prepare, 1, load_nothing,
 	  .slow = true },
 	{ "w10", "an SQLite database in WAL mode, 200 transactions/s for 30 s", NULL, 1,
@@ -267,6 +270,8 @@ int load_prepare(struct load *l, char why[256])
 	load_release(l);
 	if (!err)
 		err = load_wait(l, why);
+	l->prepared = l->shared->files;
+	l->prepared_bytes = l->shared->bytes;
 	l->shared->files = l->shared->bytes = l->shared->last_ns = l->shared->gap_ns = 0;
 	l->shared->n_saves = 0;
 	return err;

@@ -39,7 +39,8 @@ struct load {
 	const char *root;
 	uint64_t seed;
 	double scale;
-	uint64_t begin_ns; /* when the writers were released */
+	uint64_t begin_ns;                 /* when the writers were released */
+	uint64_t prepared, prepared_bytes; /* files that load_prepare() made */
 	struct load_shared *shared;
 	/* --- load.c's own --- */
 	int gate[2];
@@ -59,9 +60,11 @@ struct workload {
 	int (*write)(struct load *l, unsigned w);
 	/* Whether it can be done here; otherwise @why says what is missing. NULL: always. */
 	bool (*possible)(char why[256]);
-	bool alone;  /* the slowdown of its writers is measured */
-	bool floors; /* tar and rsync of what it wrote are measured beside it */
-	bool saves;  /* of single saves, see load_save() */
+	bool alone;             /* the slowdown of its writers is measured */
+	bool floors;            /* tar and rsync of what it wrote are measured beside it */
+	bool saves;             /* of single saves, see load_save() */
+	bool phases;            /* the first sync, a restart and the saves are a run each */
+	uint32_t tree, n_saves; /* files there before, saves */
 	bool slow; /* most of it is waiting, so even asking a target how far it is would be seen in its CPU */
 	bool burst; /* so short that a pause of the machine spoils it: repeated then */
 };
