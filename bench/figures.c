@@ -110,6 +110,36 @@ double figure_latency_ms(const struct run *run, double p)
 	return (double)sorted[rank ? MIN(rank, n) - 1 : 0] / 1e6;
 }
 
+static double alone_s(const struct run *run)
+{
+	return or_nan(run->alone_ns, 0, 1e9);
+}
+
+static double fetch_s(const struct run *run)
+{
+	return or_nan(run->fetch_ns, 0, 1e9);
+}
+
+static double floor_s(const struct run *run)
+{
+	return or_nan(run->floor_ns, 0, 1e9);
+}
+
+static double floor_cpu_s(const struct run *run)
+{
+	return or_nan(run->floor_cpu_ns, 0, 1e9);
+}
+
+static double bare_s(const struct run *run)
+{
+	return or_nan(run->bare_ns, 0, 1e9);
+}
+
+static double unpack_s(const struct run *run)
+{
+	return or_nan(run->unpack_ns, 0, 1e9);
+}
+
 const struct named_figure figures[] = {
 	{ "lag_s", figure_lag_s },
 	{ "storm_s", figure_storm_s },
@@ -124,6 +154,12 @@ const struct named_figure figures[] = {
 	{ "save_p50_ms", figure_p50_ms },
 	{ "save_p99_ms", figure_p99_ms },
 	{ "save_worst_ms", figure_worst_ms },
+	{ "alone_s", alone_s },
+	{ "fetch_s", fetch_s },
+	{ "floor_s", floor_s },
+	{ "floor_cpu_s", floor_cpu_s },
+	{ "bare_s", bare_s },
+	{ "unpack_s", unpack_s },
 	{ NULL, NULL },
 };
 

@@ -5,8 +5,7 @@
  * A goal is about the median of the exact runs of the target "spate" with its default options; peers are what the
  * same benchmark measured beside it. Besides w1 to w11 the goals know these workloads: w4-slow (at 1 MB/s) and w4-log
  * (3 MiB, a KiB a cycle), w8-log (w8 beside a log), w9-restart (lag: the restart on an unchanged tree, floor: find
- * -printf), w9-save (one change then, as w8), w5-pull (lag: a pull of w5, floor: tar x) and idle (nothing is written;
- * the storm's time is how long).
+ * -printf), w9-save (one change then, as w8) and idle (nothing is written; the storm's time is how long).
  */
 #ifndef SPATE_BENCH_GOALS_H
 #define SPATE_BENCH_GOALS_H

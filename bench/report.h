@@ -23,7 +23,7 @@ int report_table(const struct results *r, struct buf *out);
  * "goals": [{ "workload", "fs", "what", "measured", "target", "stretch", "value", "limit", "verdict" }],
  * "rows": [{ "workload", "fs", "target", "rounds", "exact", and for each name of struct named_figure that was
  *   measured NAME: { "median", "min", "max", "n" } }],
- * "runs": [{ "workload", "fs", "target", "round", "verdict", "why", "files", "bytes", "alone_s", "floor_s", "floor_cpu_s",
+ * "runs": [{ "workload", "fs", "target", "round", "verdict", "why", "files", "bytes",
  *   each figure as a number or null, "saves_ms" [number],
  *   "samples": [{ "at_s", "written", "behind" or null, "cpu_s", "memory_mib" }] }]
  *

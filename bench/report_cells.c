@@ -115,8 +115,9 @@ void report_amount(const struct results *r, const struct row *rows, size_t n, ch
 		run = row_typical(r, &rows[i]);
 	*out = '\0';
 	if (run)
-		snprintf(out, 128, "%s files, %s", text_number(files, (double)run->files),
-			 text_bytes(bytes, (double)run->bytes));
+		snprintf(out, 128, "%s files%s%s", text_number(files, (double)run->files),
+			 run->bytes ? ", " : "",
+			 run->bytes ? text_bytes(bytes, (double)run->bytes) : "");
 }
 
 void report_note(const struct row *row, char out[512])

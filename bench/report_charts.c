@@ -21,11 +21,9 @@ const char *chart_class(const char *target)
 {
 	/* The first whose name begins it; those with dashes share their family's colour. */
 	static const char *const classes[][2] = {
-		{ "spate", "f0" },           { "rsync-once", "f1 dashed" },
-		{ "rsync", "f1" },           { "lsyncd-15", "f2 dotted" },
-		{ "lsyncd-1", "f2 dashed" }, { "lsyncd", "f2" },
-		{ "unison", "f3" },          { "syncthing", "f4" },
-		{ "rclone", "f5" },          { "inotify", "f6" },
+		{ "spate", "f0" },           { "rsync", "f1" },  { "lsyncd-15", "f2 dotted" },
+		{ "lsyncd-1", "f2 dashed" }, { "lsyncd", "f2" }, { "unison", "f3" },
+		{ "syncthing", "f4" },       { "rclone", "f5" }, { "inotify", "f6" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)

@@ -11,6 +11,8 @@
 #include "bench/report_style.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TITLE "spate bench storm"
@@ -27,7 +29,7 @@ static void page_head(const struct results *r, struct buf *out)
 			"<title>" TITLE "</title>\n<style>\n");
 	buf_append(out, report_style, strlen(report_style));
 	buf_printf(out, "</style>\n</head>\n<body>\n<main>\n<header><h1>" TITLE "</h1>\n<p "
-										"class=\"sub\">");
+			"class=\"sub\">");
 	svg_text(out, r->machine);
 	buf_printf(out,
 		   "</p>\n<p class=\"sub\">Writers storm a directory; how far behind is its copy "

@@ -46,7 +46,7 @@ static json_t *count(uint64_t v)
 
 static json_t *seconds(uint64_t ns)
 {
-	return number((double)ns / 1e9);
+	return json_real((double)ns / 1e9);
 }
 
 static json_t *lines(const char *s)
@@ -140,12 +140,10 @@ static json_t *saves_json(const struct run *run)
 
 static json_t *run_json(const struct run *run)
 {
-	json_t *o = json_pack("{s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "workload",
-			      text(run->workload), "fs", text(run->fs), "target", text(run->target),
-			      "round", run->round, "verdict", verdict_text(run->verdict), "why",
-			      text(run->why), "files", count(run->files), "bytes",
-			      count(run->bytes), "alone_s", seconds(run->alone_ns), "floor_s",
-			      seconds(run->floor_ns), "floor_cpu_s", seconds(run->floor_cpu_ns));
+	json_t *o = json_pack("{s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o}", "workload", text(run->workload),
+			      "fs", text(run->fs), "target", text(run->target), "round", run->round,
+			      "verdict", verdict_text(run->verdict), "why", text(run->why), "files",
+			      count(run->files), "bytes", count(run->bytes));
 
 	for (const struct named_figure *f = figures; f->name; f++)
 		json_object_set_new(o, f->name, number(f->of(run)));

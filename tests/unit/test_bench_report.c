@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+#include "tests/check.h"
+Test(bench_report, x){}
