@@ -5,13 +5,21 @@
 #include "cli/bench.h"
 
 #include "base/err.h"
+#include "base/io.h"
+#include "bench/goals.h"
+#include "bench/report.h"
 #include "bench/storm.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SEED 1
+/* What a shell leaves as it is. */
+#define WORD_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:,=%+@"
 #define EXIT_INTERRUPTED 130
 
 static const struct verb verb = { "bench storm", bench_storm, "[--workload LIST] [--target LIST]",
@@ -35,6 +43,20 @@ static int number(const char *name, const char *text, uint64_t max, unsigned *re
 	return 0;
 }
 
+/* Before a benchmark of minutes, not behind it. */
+static int check_file(const char *name, const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	char dir[PATH_MAX];
+
+	if (!path)
+		return 0;
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+	return access(dir, W_OK) ?
+		       cli_fail(EXIT_USAGE, verb.name, "--%s %s: %s", name, path, strerror(errno)) :
+		       0;
+}
+
 static int check(const struct storm_texts *t, struct storm_options *opt)
 {
 	int ret = number("rounds", t->rounds, 1000, &opt->rounds);
@@ -49,9 +71,56 @@ static int check(const struct storm_texts *t, struct storm_options *opt)
 		ret = EXIT_USAGE;
 	if (!ret && t->dirs.n > STORM_DIRS)
 		ret = cli_fail(EXIT_USAGE, verb.name, "--dir: at most %u times", STORM_DIRS);
+	if (!ret)
+		ret = check_file("json", t->json);
+	if (!ret)
+		ret = check_file("html", t->html);
 	for (size_t i = 0; !ret && i < t->dirs.n; i++)
 		opt->dirs[opt->n_dirs++] = t->dirs.v[i];
 	return ret;
+}
+
+/* To a file of the user's; nothing of it is a run, so an error here is told and no more. */
+static int write_file(const char *path, int (*make)(const struct results *r, struct buf *out),
+		      const struct results *r)
+{
+	struct buf text;
+	int err;
+
+	if (!path)
+		return 0;
+	buf_init(&text, REPORT_BYTES_MAX);
+	err = make(r, &text);
+	if (!err)
+		err = io_replace_file(AT_FDCWD, path, text.data, text.len, 0644);
+	buf_free(&text);
+	return err ? cli_fail(EXIT_FAILED, verb.name, "%s: %s", path, err_str(err)) : 0;
+}
+
+static int print_tables(const struct results *r)
+{
+	static struct goal goals[GOALS_MAX];
+	size_t n = goals_judge(r, goals);
+	struct buf text;
+	int err;
+
+	buf_init(&text, REPORT_BYTES_MAX);
+	err = report_table(r, &text);
+	if (!err)
+		err = goals_print(goals, n, &text);
+	fwrite(text.data, 1, text.len, stdout);
+	fflush(stdout);
+	buf_free(&text);
+	return err ? cli_fail(EXIT_FAILED, verb.name, "the table: %s", err_str(err)) : 0;
+}
+
+static int report(const struct storm_texts *t, const struct results *r)
+{
+	int ret = print_tables(r);
+	int json = write_file(t->json, report_json, r);
+	int html = write_file(t->html, report_html, r);
+
+	return ret ? ret : json ? json : html;
 }
 
 /* The worst of what the runs showed. */
@@ -80,6 +149,18 @@ static int ended(const struct results *r, int err, const char *why)
 		return cli_fail(err == -EINVAL || err == -ENOTEMPTY ? EXIT_USAGE : EXIT_FAILED,
 				verb.name, "%s", why[0] ? why : err_str(err));
 	return verdict(r);
+}
+
+/* As it was given. */
+static void command_line(int argc, char **argv, char out[512])
+{
+	size_t len = (size_t)snprintf(out, 512, "spate bench");
+
+	for (int i = 0; i < argc && len < 512; i++) {
+		bool plain = strspn(argv[i], WORD_BYTES) == strlen(argv[i]);
+
+		len += (size_t)snprintf(out + len, 512 - len, plain ? " %s" : " '%s'", argv[i]);
+	}
 }
 
 int bench_storm(int argc, char **argv)
@@ -127,21 +208,11 @@ int bench_storm(int argc, char **argv)
 	ret = check(&t, &opt);
 	if (ret)
 		return ret;
+	command_line(argc, argv, r.command);
 	err = storm_run(&opt, &r, why);
-	for (size_t i = 0; i < r.n; i++) {
-		const struct run *u = &r.runs[i];
-		printf("%-8s %-8s %-6s %u %d files %llu storm %.3f lag %.4f alone %.3f cpu %.3f "
-		       "mem %.1f %.1f req %lld sent %lld fetch %.3f floor %.3f/%.3f unpack %.3f "
-		       "bare %.3f gap %.4f %s\n",
-		       u->workload, u->target, u->fs, u->round, u->verdict,
-		       (unsigned long long)u->files, u->storm_ns / 1e9, u->lag_ns / 1e9,
-		       u->alone_ns / 1e9, u->cpu_ns / 1e9, u->memory_client / 1048576.,
-		       u->memory_hub / 1048576., (long long)u->traffic.requests,
-		       (long long)u->traffic.bytes_sent, u->fetch_ns / 1e9, u->floor_ns / 1e9,
-		       u->floor_cpu_ns / 1e9, u->unpack_ns / 1e9, u->bare_ns / 1e9, u->gap_ns / 1e9,
-		       u->why);
-	}
-	ret = ended(&r, err, why);
+	ret = r.n ? report(&t, &r) : EXIT_DONE;
+	if (!ret || err)
+		ret = ended(&r, err, why);
 	results_free(&r);
 	return ret;
 }
