@@ -41,6 +41,7 @@ struct storm {
 	struct spot places[STORM_DIRS], state;
 	unsigned n_places;
 	char spate[PATH_MAX];
+	char url[1024]; /* a workspace of its own for each run: a new tree does not claim what an old one left */
 	/* How long one workload took in one place, all targets, in the last round. */
 	uint64_t took_ns[STORM_DIRS][WORKLOADS_MAX], end_ns;
 	unsigned sites; /* made so far: each has a name of its own */
@@ -251,8 +252,11 @@ static int site_open(struct storm *s, const struct spot *p, struct one *o)
 {
 	char name[32];
 
-	o->site =
-		(struct site){ .spate = s->spate, .url = s->opt->url, .command = s->opt->peer_cmd };
+	snprintf(s->url, sizeof(s->url), "%s-%llx-%u", s->opt->url ? s->opt->url : "",
+		 (unsigned long long)clock_wall_ns() / NSEC_PER_SEC, s->sites);
+	o->site = (struct site){ .spate = s->spate,
+				 .url = s->opt->url ? s->url : NULL,
+				 .command = s->opt->peer_cmd };
 	snprintf(name, sizeof(name), "run%u", s->sites++);
 	return spot_site(p, &s->state, name, &o->site, s->why);
 }
@@ -275,6 +279,13 @@ static struct one one_of(const struct storm *s, const struct workload *w,
 
 	storm_scale(s->opt->scale, w->name, &o.scale);
 	return o;
+}
+
+static int spot_failed(struct storm *s, const struct spot *p, int err, const char *why)
+{
+	if (err != -EINTR && !s->why[0])
+		snprintf(s->why, 512, "%s: %s", p->dir, why[0] ? why : strerror(-err));
+	return err;
 }
 
 static int drop_run(const struct run *run)
@@ -348,19 +359,20 @@ static int run_alone(struct storm *s, const struct spot *p, const struct workloa
 {
 	struct one o = one_of(s, w, NULL, round);
 	struct floors f = { 0 };
+	char why[256] = "";
 	int err;
 
 	if (!w->alone)
 		return 0;
 	err = site_open(s, p, &o);
 	if (!err)
-		err = one_alone(&o, &ret->alone_ns, w->floors ? &f : NULL, s->why);
+		err = one_alone(&o, &ret->alone_ns, w->floors ? &f : NULL, why);
 	site_close(s, &o);
 	ret->floor_ns = f.pipe_ns;
 	ret->floor_cpu_ns = f.pipe_cpu_ns;
 	ret->unpack_ns = f.unpack_ns;
 	ret->bare_ns = f.bare_ns;
-	return err;
+	return err ? spot_failed(s, p, err, why) : 0;
 }
 
 static int run_targets(struct storm *s, const struct spot *p, const struct workload *w,

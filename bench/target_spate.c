@@ -119,8 +119,8 @@ static int spate_hub(struct target *t, char why[256])
 static int spate_watch(struct target *t, char why[256])
 {
 	char line[LINE_MAX_BYTES];
-	const char *const argv[] = { t->site->spate, "watch",   t->site->from, "--to",
-				     t->url,         "--state", t->state,      NULL };
+	const char *const argv[] = { t->site->spate, "watch",  t->site->from, "--to", t->url,
+				     "--state",      t->state, "--create",    NULL };
 
 	return spate_ready(t, argv, line, why);
 }
