@@ -29,6 +29,7 @@
 #define QUIET_NS (5 * NSEC_PER_MSEC)
 #define BURST_TRIES 10u
 #define WARM_UP "w1"
+#define PEER_CMD "peer-cmd"
 
 /* struct storm - a benchmark while it runs. */
 struct storm {
@@ -139,6 +140,32 @@ static int each_word(struct storm *s, const char *text,
 	return err;
 }
 
+static bool chosen(const struct storm *s, const char *name)
+{
+	for (unsigned i = 0; i < s->n_targets; i++)
+		if (!strcmp(s->targets[i]->name, name))
+			return true;
+	return false;
+}
+
+/* --peer-cmd is enough to have it measured, and without it there is nothing to measure. */
+static int choose_targets(struct storm *s)
+{
+	bool all = !strcmp(s->opt->targets, "all");
+	int err = all ? 0 : each_word(s, s->opt->targets, add_target);
+
+	for (const struct target_ops *const *t = target_table(); all && !err && *t; t++)
+		if (strcmp((*t)->name, PEER_CMD) != 0)
+			err = add_target(s, (*t)->name, strlen((*t)->name));
+	if (!err && s->opt->peer_cmd && !chosen(s, PEER_CMD))
+		err = add_target(s, PEER_CMD, strlen(PEER_CMD));
+	if (!err && !s->opt->peer_cmd && chosen(s, PEER_CMD)) {
+		snprintf(s->why, 512, "%s: give its command with --peer-cmd", PEER_CMD);
+		err = -EINVAL;
+	}
+	return err;
+}
+
 static int choose(struct storm *s)
 {
 	int err = 0;
@@ -149,7 +176,7 @@ static int choose(struct storm *s)
 	else
 		err = each_word(s, s->opt->workloads, add_workload);
 	if (!err)
-		err = each_word(s, s->opt->targets, add_target);
+		err = choose_targets(s);
 	if (!err && (!s->n_works || !s->n_targets)) {
 		snprintf(s->why, 512, "name at least one workload and one target");
 		err = -EINVAL;
@@ -238,7 +265,7 @@ static void describe(struct storm *s)
 	snprintf(r->machine, sizeof(r->machine), "%ld × %s, Linux %s, %s",
 		 sysconf(_SC_NPROCESSORS_ONLN), cpu[0] ? cpu : u.machine, u.release, os);
 	for (unsigned i = 0; i < s->n_targets && len < sizeof(r->versions); i++) {
-		char line[256] = "";
+		char line[512] = "";
 
 		s->targets[i]->describe(line, sizeof(line));
 		len += (size_t)snprintf(r->versions + len, sizeof(r->versions) - len, "%s%s",
