@@ -78,7 +78,7 @@ struct results {
 	size_t n;
 	char machine[256]; /* "2 × Intel …, Linux 6.18, Debian 12" */
 	char command[512]; /* that repeats it */
-	char versions[1024]; /* of spate and the peers, one a line: "rsync 3.2.7: rsync -a --delete …" */
+	char versions[4096]; /* of spate and the peers, one a line: "rsync 3.2.7: rsync -a --delete …" */
 	uint64_t seed;
 	double scale;
 	bool cut; /* ended by Ctrl-C: what is here was measured */

@@ -61,6 +61,9 @@ struct target_ops {
 
 /* One row each; where it is, in target_NAME.c. */
 extern const struct target_ops target_spate;
+/* And of the peers, in peer_NAME.c. */
+extern const struct target_ops target_rsync, target_lsyncd_0, target_lsyncd_1, target_lsyncd_15,
+	target_unison, target_syncthing, target_rclone, target_inotify, target_command;
 
 /** target_find() - the row of a name, or NULL. */
 const struct target_ops *target_find(const char *name);

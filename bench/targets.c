@@ -10,9 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Each in a file target_NAME.c of its own. */
+/* Each in a file target_NAME.c or peer_NAME.c of its own. */
 static const struct target_ops *const targets[] = {
-	&target_spate,
+	&target_spate,  &target_rsync,     &target_lsyncd_0, &target_lsyncd_1, &target_lsyncd_15,
+	&target_unison, &target_syncthing, &target_rclone,   &target_inotify,  &target_command,
 	NULL,
 };
 
