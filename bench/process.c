@@ -133,10 +133,16 @@ int process_line(struct processes *p, unsigned i, char *out, size_t max, uint64_
 
 /* --- measuring ------------------------------------------------------------------------------ */
 
-/* The living and the unreaped of a session. Return: how many, at most @max. */
+/* Session 0 is what was started outside of this PID namespace: never ours, though we might be allowed to end it. */
+static bool session_ours(pid_t session)
+{
+	return session > 1 && session != getsid(0);
+}
+
+/* The living and the unreaped of a session of ours. Return: how many, at most @max. */
 static size_t members(pid_t session, pid_t *out, size_t max)
 {
-	DIR *proc = opendir("/proc");
+	DIR *proc = session_ours(session) ? opendir("/proc") : NULL;
 	struct dirent *e;
 	size_t n = 0;
 

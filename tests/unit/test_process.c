@@ -116,6 +116,16 @@ Test(process, the_peak_of_memory_is_kept)
 	process_stop(&p);
 }
 
+/* Session 0 has whatever came from outside of this PID namespace, and getsid(0) whatever runs this test. */
+Test(process, sessions_that_are_not_its_own_have_no_members)
+{
+	struct processes p = { .of = { { .pid = 0 }, { .pid = getsid(0) }, { .pid = 1 } }, .n = 3 };
+
+	cr_expect_eq(process_cpu_ns(&p), 0);
+	for (unsigned i = 0; i < p.n; i++)
+		cr_expect_eq(process_sample(&p, i), 0);
+}
+
 Test(process, there_is_a_most)
 {
 	struct processes p = { 0 };
