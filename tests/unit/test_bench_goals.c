@@ -1,3 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include "tests/check.h"
-Test(bench_goals, x){}
+Test(bench_goals, x)
+{
+}

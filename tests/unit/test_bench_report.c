@@ -1,3 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include "tests/check.h"
-Test(bench_report, x){}
+Test(bench_report, x)
+{
+}

@@ -109,6 +109,12 @@ Test(compare, another_length_is_found, .init = make, .fini = clear)
 	differs_at("d/f");
 }
 
+Test(compare, bytes_where_none_should_be_are_found, .init = make, .fini = clear)
+{
+	file(b, "z", "x");
+	differs_at("z");
+}
+
 Test(compare, what_is_missing_is_found, .init = make, .fini = clear)
 {
 	change("rm d/f");
@@ -141,8 +147,12 @@ Test(compare, another_target_of_a_symlink_is_found, .init = make, .fini = clear)
 
 Test(compare, another_type_is_found, .init = make, .fini = clear)
 {
+	struct compare c;
+
 	change("rm z; mkdir z");
 	differs_at("z");
+	cr_assert_eq(compare_trees(a, b, NULL, &c), 1);
+	cr_expect_not_null(strstr(c.what, "type"), "%s", c.what);
 }
 
 Test(compare, an_empty_directory_is_found, .init = make, .fini = clear)
