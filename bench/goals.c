@@ -343,18 +343,26 @@ static void goal_line(const char *const cells[7], struct buf *out)
 /* The workloads of goals that nothing was measured for, each once. */
 static void goals_missing(const struct goal *goals, size_t n, struct buf *out)
 {
+	static const char head[] = "not measured here:";
 	const char *last = "";
-	size_t at = out->len;
+	size_t width = COLUMNS_MAX;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct goal *g = &goals[i];
+		const char *name = goals[i].workload;
 
-		if (g->verdict != GOAL_UNMEASURED || (!strcmp(last, g->workload) && out->len > at))
+		if (goals[i].verdict != GOAL_UNMEASURED || !strcmp(last, name))
 			continue;
-		buf_printf(out, "%s %s", out->len == at ? "not measured here:" : ",", g->workload);
-		last = g->workload;
+		if (*last)
+			buf_append(out, ",", 1);
+		if (width + strlen(name) + 2 > COLUMNS_MAX) {
+			buf_printf(out, "%s%s", *last ? "\n" : "", *last ? "  " : head);
+			width = sizeof(head);
+		}
+		buf_printf(out, " %s", name);
+		width += strlen(name) + 2;
+		last = name;
 	}
-	if (out->len > at)
+	if (*last)
 		columns_end(out);
 }
 

@@ -76,7 +76,7 @@ static void cell_exact(const struct results *r, const struct row *row, char out[
 /* clang-format off */
 const struct column report_columns[] = {
 	{ "lag", "from the last write until everything is on the far side and equal: median (min–max)",
-	  24, true, true, cell_lag },
+	  23, true, true, cell_lag },
 	{ "p50/p99, ms", "from the end of a save until it is on the far side: the middle one, and the one that 1 in 100 exceeds",
 	  17, false, true, cell_saves },
 	{ "CPU, s", "user and system time of all its processes on both sides, over the storm and the lag",

@@ -126,8 +126,7 @@ void chart_lag(const struct results *r, const struct row *rows, size_t n, struct
 
 	if (!(c.x.hi > 0))
 		return;
-	svg_open(out, bottom + 24, "Lag",
-		 "last write to equal; log scale, bar: median, line: min–max");
+	svg_open(out, bottom + 24, "Lag", "last write to equal; median, min–max; log scale");
 	svg_ticks(&c, tick_seconds, NULL);
 	for (size_t i = 0; i < n; i++)
 		lag_row(r, &c, &rows[i], 6 + BAR_STEP * ((double)i + 0.5));
@@ -199,8 +198,7 @@ void chart_behind(const struct results *r, const struct row *rows, size_t n, str
 		return;
 	c.x = axis_decades(fmin(0.1, first), last, LEFT, RIGHT);
 	c.y = axis_round(most, BOTTOM, TOP);
-	svg_open(out, HEIGHT, "Files behind",
-		 "by the time since the first write, log scale; dot: all there");
+	svg_open(out, HEIGHT, "Files behind", "since the first write, log scale; dot: all there");
 	svg_ticks(&c, tick_seconds, tick_number);
 	for (size_t i = n; i; i--)
 		if (has_behind(row_typical(r, &rows[i - 1])))
@@ -247,7 +245,7 @@ void chart_durable(const struct results *r, const struct row *row, struct buf *o
 	c.x = axis_round(end_s(run), LEFT, RIGHT);
 	c.y = axis_round((double)run->files, BOTTOM, TOP);
 	snprintf(caption, sizeof(caption), "%.40s: written and durable", row->target);
-	svg_open(out, HEIGHT, caption, "files, by the time since the first write");
+	svg_open(out, HEIGHT, caption, "files, since the first write");
 	svg_ticks(&c, tick_seconds, tick_number);
 	for (int durable = 0; durable < 2; durable++) {
 		size_t n = progress(run, durable, p);

@@ -67,15 +67,18 @@ static void goal_row(const struct goal *g, struct buf *out)
 					     [GOAL_PASS] = "chip good",
 					     [GOAL_STRETCH] = "chip good" };
 
-	buf_printf(out, "<tr>");
-	cell(out, "l", g->workload);
-	cell(out, "l", g->fs);
-	cell(out, "l", g->what);
+	buf_printf(out, "<tr><th scope=\"row\">");
+	svg_text(out, g->workload);
+	buf_printf(out, " <br><small>");
+	svg_text(out, g->fs);
+	buf_printf(out, "</small></th>");
+	cell(out, "l wrap", g->what);
 	cell(out, "", g->measured);
+	buf_printf(out, "<td class=\"l\"><span class=\"%s\">%s</span></td>", chips[g->verdict],
+		   goal_verdict_text(g->verdict));
 	cell(out, "", g->target);
 	cell(out, "", g->further);
-	buf_printf(out, "<td class=\"l\"><span class=\"%s\">%s</span></td></tr>\n",
-		   chips[g->verdict], goal_verdict_text(g->verdict));
+	buf_printf(out, "</tr>\n");
 }
 
 static void goals_section(const struct results *r, struct buf *out)
@@ -94,11 +97,10 @@ static void goals_section(const struct results *r, struct buf *out)
 		   count[GOAL_PASS] + count[GOAL_STRETCH], count[GOAL_STRETCH], count[GOAL_MISS],
 		   count[GOAL_UNMEASURED]);
 	scroll_open(out, "goals");
-	buf_printf(out, "<thead><tr><th class=\"l\">workload</th><th class=\"l\">on</th><th "
-			"class=\"l\">what"
-			"</th><th>measured</th><th>goal</th><th>stretch</th><th "
-			"class=\"l\"></th></tr>"
-			"</thead><tbody>\n");
+	buf_printf(out, "<thead><tr><th scope=\"col\">on</th><th scope=\"col\" "
+			"class=\"l\">what</th>"
+			"<th scope=\"col\">measured</th><th></th><th scope=\"col\">goal</th>"
+			"<th scope=\"col\">stretch</th></tr></thead><tbody>\n");
 	for (size_t i = 0; i < n; i++)
 		if (goals[i].verdict != GOAL_UNMEASURED)
 			goal_row(&goals[i], out);

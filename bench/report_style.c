@@ -20,7 +20,7 @@ const char report_style[] =
 "-webkit-text-size-adjust:100%}\n"
 "main{max-width:1160px;margin:0 auto;padding:24px 16px 64px}\n"
 "h1{font-size:1.7rem;line-height:1.2;margin:0 0 4px}h2{font-size:1.2rem;line-height:1.3;margin:0 0 2px}"
-"p{margin:0 0 10px;max-width:75ch}.sub{color:var(--soft);font-size:.9rem}\n"
+"p{margin:0 0 10px;max-width:90ch}.sub{color:var(--soft);font-size:.9rem}\n"
 "section{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:16px;margin:20px 0 0}\n"
 ".scroll{overflow-x:auto;-webkit-overflow-scrolling:touch;margin:10px -16px 0;padding:0 16px}"
 ".scroll:focus-visible{outline:2px solid var(--f0)}\n"
@@ -28,7 +28,8 @@ const char report_style[] =
 "th,td{padding:5px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}"
 "th{color:var(--soft);font-weight:600}tr:last-child td,tr:last-child th{border-bottom:0}"
 "th:first-child,td:first-child,.l{text-align:left}td:first-child,th:first-child{padding-left:0}"
-"tr.us td,tr.us th{font-weight:650}tbody th{color:var(--ink);font-weight:500}\n"
+"tr.us td,tr.us th{font-weight:650}tbody th{color:var(--ink);font-weight:500}"
+".wrap{white-space:normal;min-width:7em}th small{color:var(--faint);font-weight:400}th br{display:none}\n"
 ".chip{display:inline-block;padding:0 8px;border-radius:9px;font-size:.8rem;font-weight:600}"
 ".good{color:var(--good);background:var(--good-bg)}.miss{color:var(--bad);background:var(--bad-bg)}.none{color:var(--faint)}\n"
 ".notes{color:var(--bad);font-size:.85rem;margin:8px 0 0;padding:0;list-style:none;overflow-wrap:anywhere}\n"
@@ -52,6 +53,7 @@ const char report_style[] =
 "dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 16px;font-size:.9rem;margin:8px 0 0}"
 "dt{font-weight:600}dd{margin:0;color:var(--soft)}\n"
 "@media(max-width:520px){main{padding:16px 10px 40px}section{padding:12px;border-radius:8px}"
-".scroll{margin:10px -12px 0;padding:0 12px}dl{grid-template-columns:1fr}dd{margin-bottom:6px}h1{font-size:1.4rem}}\n"
+".scroll{margin:10px -12px 0;padding:0 12px}dl{grid-template-columns:1fr}dd{margin-bottom:6px}h1{font-size:1.4rem}"
+"th,td{padding:5px 7px}th br{display:inline}}\n"
 "@media print{section{break-inside:avoid}}\n";
 /* clang-format on */
