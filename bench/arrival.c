@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/io.h"
 #include "bench/interrupt.h"
 
@@ -160,7 +161,7 @@ static int wait_save(struct follow *f, uint32_t i, uint64_t timeout_ns, char why
 			return err;
 	}
 	if (has < 0)
-		snprintf(why, 256, "asking for save %u: %s", i, strerror(-has));
+		snprintf(why, 256, "asking for save %u: %s", i, err_str(-has));
 	return has < 0 ? has : 0;
 }
 

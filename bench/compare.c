@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/io.h"
 
 #include <dirent.h>
@@ -75,7 +76,7 @@ static int compare_files(struct walk *w, int a, int b, const char *name, off_t s
 		return errno == ENOENT ? differs(w, "has gone") : -errno;
 	fb = openat(b, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fb < 0)
-		return differs(w, "cannot be read there: %s", strerror(errno));
+		return differs(w, "cannot be read there: %s", err_str(errno));
 	return compare_blocks(w, fa, fb);
 }
 
@@ -206,10 +207,7 @@ static const char *from_below(const char *from, const char *name)
 
 static bool comes_before(const char *name, const char *from)
 {
-	size_t len = from ? strcspn(from, "/") : 0;
-	int order = from ? strncmp(name, from, len) : 0;
-
-	return order < 0;
+	return from && strncmp(name, from, strcspn(from, "/")) < 0;
 }
 
 /* Both lists from the front: what only one of them has is a difference. */
@@ -218,16 +216,16 @@ static int compare_lists(struct walk *w, int a, int b, const struct names *la,
 {
 	int i = 0, j = 0, err = 0;
 
-	while (!err && (i < la->n || j < lb->n)) {
+	while (!err) {
 		const char *na = i < la->n ? la->of[i]->d_name : NULL;
 		const char *nb = j < lb->n ? lb->of[j]->d_name : NULL;
 		int order = !na ? 1 : !nb ? -1 : strcmp(na, nb);
 
-		if (comes_before(order <= 0 ? na : nb, from))
-			;
-		else if (order > 0)
+		if (!na && !nb)
+			break;
+		if (order > 0 && !comes_before(nb, from))
 			err = compare_extra(w, nb);
-		else
+		else if (order <= 0 && !comes_before(na, from))
 			err = compare_name(w, a, b, na, from_below(from, na));
 		i += order <= 0;
 		j += order >= 0;
@@ -244,7 +242,7 @@ static int compare_below(struct walk *w, int a, int b, const char *name, const c
 	if (da < 0)
 		return da;
 	if (db < 0)
-		return differs(w, "cannot be read there: %s", strerror(-db));
+		return differs(w, "cannot be read there: %s", err_str(-db));
 	err = names_read(da, &la);
 	if (!err && names_read(db, &lb))
 		err = differs(w, "cannot be listed there");

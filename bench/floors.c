@@ -5,6 +5,7 @@
 #include "bench/floors.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "bench/spot.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ static int timed(const struct site *site, const char *command, uint64_t *ret_ns,
 		*ret_cpu = process_cpu_ns(&p);
 	process_stop(&p);
 	if (code)
-		snprintf(why, 256, "%s: %s", command, code < 0 ? strerror(-code) : "failed");
+		snprintf(why, 256, "%s: %s", command, code < 0 ? err_str(-code) : "failed");
 	return code > 0 ? -EIO : code;
 }
 

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 
 #define APPEND_TOTAL (256ull << 20)
 #define APPEND_BYTES (64u << 10)
@@ -22,14 +21,14 @@
 #define LINE_BYTES 1024u
 #define LINE_EVERY_NS (100 * NSEC_PER_MSEC)
 
-/* Blocks of @block bytes until @total are written, not faster than @per_s bytes a second (0: at full speed). */
+/* Blocks of @block bytes, at most APPEND_BYTES, until @total are written, not faster than @per_s bytes a second (0: at full speed). */
 static int append(struct load *l, uint64_t total, size_t block, uint64_t per_s)
 {
 	__cleanup_close int fd = open("log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	__cleanup_free unsigned char *data = malloc(block);
+	unsigned char data[APPEND_BYTES];
 	struct rng r = rng_of(l->seed, total);
 	uint64_t begin = clock_ns();
-	int err = fd < 0 ? -errno : !data ? -ENOMEM : 0;
+	int err = fd < 0 ? -errno : 0;
 
 	for (uint64_t at = 0; !err && at < total; at += block) {
 		rng_fill(&r, data, block);

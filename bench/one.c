@@ -5,6 +5,7 @@
 #include "bench/one.h"
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "bench/arrival.h"
 #include "bench/interrupt.h"
 #include "bench/sampler.h"
@@ -33,7 +34,7 @@ static int run_failed(struct run *run, enum run_verdict verdict, int err)
 {
 	run->verdict = verdict;
 	if (!run->why[0])
-		snprintf(run->why, sizeof(run->why), "%s", strerror(-err));
+		snprintf(run->why, sizeof(run->why), "%s", err_str(-err));
 	return err == -EINTR || err == -ENOSPC ? err : 0;
 }
 

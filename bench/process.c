@@ -33,6 +33,7 @@
 /* In the child; only calls that are safe after a fork of a process with threads. */
 static void child_run(const char *const argv[], int log, int out, int told, pid_t parent)
 {
+	struct sigaction usual = { .sa_handler = SIG_DFL };
 	sigset_t none;
 	int err;
 
@@ -41,9 +42,9 @@ static void child_run(const char *const argv[], int log, int out, int told, pid_
 	if (getppid() != parent)
 		_exit(127);
 	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
+		sigaction(sig, &usual, NULL);
 	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
 	dup2(out, STDOUT_FILENO);
 	dup2(log, STDERR_FILENO);
 	close(STDIN_FILENO);
@@ -172,17 +173,25 @@ static bool proc_read(pid_t pid, const char *name, char out[PROC_FILE_MAX])
 	return true;
 }
 
-/* What a process has reaped, by fields 16 and 17 of proc(5)'s stat; its name may hold blanks. */
+/* Field @n of proc(5)'s stat, a number behind the name, which may hold blanks. */
+static uint64_t stat_field(const char *text, int n)
+{
+	const char *at = strrchr(text, ')');
+
+	for (int i = 2; at && i < n; i++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
+/* What a process has reaped: user and system time, in ticks. */
 static uint64_t reaped_ns(pid_t pid)
 {
-	char text[PROC_FILE_MAX], *at;
-	long user, sys;
+	char text[PROC_FILE_MAX];
 
-	if (!proc_read(pid, "stat", text) || !(at = strrchr(text, ')')) ||
-	    sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %ld %ld", &user,
-		   &sys) != 2)
+	if (!proc_read(pid, "stat", text))
 		return 0;
-	return (uint64_t)(user + sys) * (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+	return (stat_field(text, 16) + stat_field(text, 17)) *
+	       (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 /* Its own time to the nanosecond: the clock ticks of /proc are 10 ms, as long as a whole small storm. */

@@ -5,6 +5,7 @@
 #include "bench/spot.h"
 
 #include "base/cleanup.h"
+#include "base/err.h"
 #include "base/io.h"
 
 #include <dirent.h>
@@ -57,7 +58,7 @@ static int is_empty(const char *dir)
 
 static int spot_fail(int err, const char *dir, char why[256])
 {
-	snprintf(why, 256, "%s: %s", dir, strerror(-err));
+	snprintf(why, 256, "%s: %s", dir, err_str(-err));
 	return err;
 }
 

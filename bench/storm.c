@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/io.h"
 #include "bench/interrupt.h"
 #include "bench/one.h"
@@ -311,7 +312,7 @@ static struct one one_of(const struct storm *s, const struct workload *w,
 static int spot_failed(struct storm *s, const struct spot *p, int err, const char *why)
 {
 	if (err != -EINTR && !s->why[0])
-		snprintf(s->why, 512, "%s: %s", p->dir, why[0] ? why : strerror(-err));
+		snprintf(s->why, 512, "%s: %s", p->dir, why[0] ? why : err_str(-err));
 	return err;
 }
 
@@ -342,7 +343,7 @@ static int run_target(struct storm *s, const struct spot *p, struct one *o, stru
 		*run = blank;
 	}
 	if (err && err != -EINTR)
-		snprintf(s->why, 512, "%s: %s", p->dir, run->why[0] ? run->why : strerror(-err));
+		snprintf(s->why, 512, "%s: %s", p->dir, run->why[0] ? run->why : err_str(-err));
 	return err;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/io.h"
 #include "bench/interrupt.h"
 #include "daemon/control.h"
@@ -82,12 +83,12 @@ static int spate_ready(struct target *t, const char *const argv[], char line[LIN
 	int i = process_start(&t->processes, argv, t->log, 1), n;
 
 	if (i < 0) {
-		snprintf(why, 256, "%s cannot be started: %s", argv[0], strerror(-i));
+		snprintf(why, 256, "%s cannot be started: %s", argv[0], err_str(-i));
 		return i;
 	}
 	n = spate_line(&t->processes, (unsigned)i, line);
 	if (n < 0) {
-		snprintf(why, 256, "spate %s is not ready: %s", argv[1], strerror(-n));
+		snprintf(why, 256, "spate %s is not ready: %s", argv[1], err_str(-n));
 		return n;
 	}
 	return strncmp(line, "ready", 5) ? spate_failed(t, argv[1], why) : 0;
@@ -192,7 +193,7 @@ static int spate_settle(struct target *t, uint64_t deadline_ns, char why[256])
 		snprintf(why, 256, "flush: %s", text ? text : "not durable");
 		err = clock_ns() >= deadline_ns ? -ETIMEDOUT : -EIO;
 	} else if (err) {
-		snprintf(why, 256, "flush: %s", strerror(-err));
+		snprintf(why, 256, "flush: %s", err_str(-err));
 	}
 	json_decref(answer);
 	return err;

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/io.h"
 #include "bench/interrupt.h"
 #include "bench/load.h"
@@ -109,7 +110,7 @@ int load_fail(struct load *l, int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	snprintf(text + strlen(text), sizeof(text) - strlen(text), ": %s", strerror(err));
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), ": %s", err_str(err));
 	if (!l->shared->why[0])
 		strcpy(l->shared->why, text);
 	atomic_compare_exchange_strong(&l->shared->failed, &none, err);

@@ -53,7 +53,7 @@ static int check_file(const char *name, const char *path)
 		return 0;
 	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
 	return access(dir, W_OK) ?
-		       cli_fail(EXIT_USAGE, verb.name, "--%s %s: %s", name, path, strerror(errno)) :
+		       cli_fail(EXIT_USAGE, verb.name, "--%s %s: %s", name, path, err_str(errno)) :
 		       0;
 }
 
