@@ -340,6 +340,16 @@ static void goal_line(const char *const cells[7], struct buf *out)
 	columns_end(out);
 }
 
+/* Whether there is a line for the other goals of this one's workload, here or (with @fs NULL) anywhere. */
+static bool measured(const struct goal *goals, size_t n, const struct goal *like, const char *fs)
+{
+	for (size_t i = 0; i < n; i++)
+		if (goals[i].verdict != GOAL_UNMEASURED &&
+		    !strcmp(goals[i].workload, like->workload) && (!fs || !strcmp(goals[i].fs, fs)))
+			return true;
+	return false;
+}
+
 /* The workloads of goals that nothing was measured for, each once. */
 static void goals_missing(const struct goal *goals, size_t n, struct buf *out)
 {
@@ -350,7 +360,7 @@ static void goals_missing(const struct goal *goals, size_t n, struct buf *out)
 	for (size_t i = 0; i < n; i++) {
 		const char *name = goals[i].workload;
 
-		if (goals[i].verdict != GOAL_UNMEASURED || !strcmp(last, name))
+		if (measured(goals, n, &goals[i], NULL) || !strcmp(last, name))
 			continue;
 		if (*last)
 			buf_append(out, ",", 1);
@@ -382,7 +392,7 @@ int goals_print(const struct goal *goals, size_t n, struct buf *out)
 					      g->further,
 					      goal_verdict_text(g->verdict) };
 
-		if (g->verdict == GOAL_UNMEASURED)
+		if (!measured(goals, n, g, g->fs))
 			continue;
 		if (out->len == at)
 			goal_line(head, out);

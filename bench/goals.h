@@ -34,7 +34,7 @@ struct goal {
 size_t goals_judge(const struct results *r, struct goal out[GOALS_MAX]);
 /** goal_verdict_text() - "pass", "miss", … */
 const char *goal_verdict_text(enum goal_verdict v);
-/** goals_print() - those measured as a table of 100 columns, the others as one line. Return: 0 or -errno. */
+/** goals_print() - those of workloads that were run as a table of 100 columns, the others by name. Return: 0, -errno. */
 int goals_print(const struct goal *goals, size_t n, struct buf *out);
 
 #endif
