@@ -51,7 +51,7 @@ struct peer_argv {
 	const char *v[PEER_ARGS_MAX];
 };
 
-static void argv_of(const struct target *t, const char *const argv[], struct peer_argv *out)
+static void argv_of(const char *home, const char *const argv[], struct peer_argv *out)
 {
 	static const char *const names[] = { "HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
 					     "XDG_CACHE_HOME", "TMPDIR" };
@@ -59,7 +59,7 @@ static void argv_of(const struct target *t, const char *const argv[], struct pee
 
 	out->v[n++] = "env";
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		snprintf(out->set[i], sizeof(out->set[i]), "%s=%s", names[i], t->home);
+		snprintf(out->set[i], sizeof(out->set[i]), "%s=%s", names[i], home);
 		out->v[n++] = out->set[i];
 	}
 	while (*argv && n + 1 < PEER_ARGS_MAX)
@@ -78,7 +78,7 @@ int peer_start(struct target *t, const char *const argv[], char why[256])
 	struct peer_argv with;
 	int i;
 
-	argv_of(t, argv, &with);
+	argv_of(t->home, argv, &with);
 	i = process_start(&t->processes, with.v, t->log, 0);
 	return i < 0 ? cannot(argv[0], i, why) : 0;
 }
@@ -88,7 +88,7 @@ int peer_run(struct target *t, const char *const argv[], char why[256])
 	struct peer_argv with;
 	int code;
 
-	argv_of(t, argv, &with);
+	argv_of(t->home, argv, &with);
 	code = process_run(with.v, t->log, PEER_START_MS);
 	if (code < 0)
 		return cannot(argv[0], code, why);
@@ -114,7 +114,7 @@ int peer_output(struct target *t, const char *const argv[], char *out, size_t ma
 	struct peer_argv with;
 	int err;
 
-	argv_of(t, argv, &with);
+	argv_of(t->home, argv, &with);
 	err = output_of(with.v, t->log, out, max);
 	return err ? cannot(argv[0], err, why) : 0;
 }
@@ -138,8 +138,12 @@ int peer_describe(char *out, size_t max, const char *name, const char *const arg
 		  const char *command)
 {
 	char line[256] = "", version[64];
-	int err = output_of(argv, "/dev/null", line, sizeof(line));
+	struct peer_argv with;
+	int err;
 
+	/* Where nothing can be made: some make their configuration even to say their version. */
+	argv_of("/dev/null", argv, &with);
+	err = output_of(with.v, "/dev/null", line, sizeof(line));
 	version_in(line, version, sizeof(version));
 	snprintf(out, max, "%s %s: %s", name, version, command);
 	return err;

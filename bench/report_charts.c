@@ -315,11 +315,6 @@ void chart_saves(const struct results *r, const struct row *rows, size_t n, stru
 
 /* --- CPU ------------------------------------------------------------------------------------ */
 
-static int by_x(const void *a, const void *b)
-{
-	return by_time(a, b);
-}
-
 /* What a target used on @fs for each workload: x files, y seconds. Return: the number of points. */
 static size_t cpu_points(const struct results *r, const struct row *rows, size_t n, const char *fs,
 			 const char *target, struct point *out)
@@ -334,7 +329,6 @@ static size_t cpu_points(const struct results *r, const struct row *rows, size_t
 		    !strcmp(rows[i].target, target) && !run->n_latencies)
 			out[found++] = (struct point){ (double)run->files, cpu };
 	}
-	qsort(out, found, sizeof(*out), by_x);
 	return found;
 }
 
@@ -378,8 +372,6 @@ static void cpu_target(const struct chart *c, const struct point *p, size_t n, c
 	const char *class = chart_class(target);
 	char title[160], cpu[TEXT_MAX], files[TEXT_MAX];
 
-	if (n > 1)
-		svg_line(c, p, n, class, target);
 	for (size_t i = 0; i < n; i++) {
 		snprintf(title, sizeof(title), "%.40s: %s of CPU for %s files", target,
 			 text_seconds(cpu, p[i].y), text_number(files, p[i].x));

@@ -19,7 +19,7 @@ void chart_behind(const struct results *r, const struct row *rows, size_t n, str
 void chart_durable(const struct results *r, const struct row *row, struct buf *out);
 /** chart_saves() - the distribution of single saves, by percentile. */
 void chart_saves(const struct results *r, const struct row *rows, size_t n, struct buf *out);
-/** chart_cpu() - CPU against files, one point a workload on @fs, one line a target. */
+/** chart_cpu() - CPU against files, one dot a workload and target on @fs. */
 void chart_cpu(const struct results *r, const struct row *rows, size_t n, const char *fs,
 	       struct buf *out);
 

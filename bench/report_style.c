@@ -29,7 +29,7 @@ const char report_style[] =
 "th{color:var(--soft);font-weight:600}tr:last-child td,tr:last-child th{border-bottom:0}"
 "th:first-child,td:first-child,.l{text-align:left}td:first-child,th:first-child{padding-left:0}"
 "tr.us td,tr.us th{font-weight:650}tbody th{color:var(--ink);font-weight:500}"
-".wrap{white-space:normal;min-width:7em}th small{color:var(--faint);font-weight:400}th br{display:none}\n"
+".wrap{white-space:normal;min-width:9em}th small{color:var(--faint);font-weight:400}th br{display:none}\n"
 ".chip{display:inline-block;padding:0 8px;border-radius:9px;font-size:.8rem;font-weight:600}"
 ".good{color:var(--good);background:var(--good-bg)}.miss{color:var(--bad);background:var(--bad-bg)}.none{color:var(--faint)}\n"
 ".notes{color:var(--bad);font-size:.85rem;margin:8px 0 0;padding:0;list-style:none;overflow-wrap:anywhere}\n"

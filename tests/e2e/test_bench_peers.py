@@ -72,7 +72,7 @@ def an_interrupt_ends_two_syncthings_and_what_they_keep():
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=p.env(None))
         try:
             # Each has a process that watches over it.
-            wait_for(lambda: sum(b"syncthing" in line for _, line in p.of_ours()) >= 2, "two syncthings", 120)
+            wait_for(lambda: sum(b"serve" in line for _, line in p.of_ours()) >= 4, "two syncthings", 120)
             b.send_signal(signal.SIGINT)
             check(b.wait(60 * SLOW) == 130, f"exit {b.returncode}, not 130")
         finally:
