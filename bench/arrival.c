@@ -116,6 +116,7 @@ struct follow {
 	struct load *l;
 	int news; /* readable when the far side may have changed, or -1 */
 	unsigned soon;
+	uint64_t asked_ns; /* news from before are gone */
 };
 
 static int has_save(struct follow *f, uint32_t i)
@@ -123,6 +124,7 @@ static int has_save(struct follow *f, uint32_t i)
 	char path[64], data[LOAD_SAVE_BYTES];
 
 	load_save(f->l, i, path, data);
+	f->asked_ns = clock_ns();
 	if (f->ops->has)
 		return f->ops->has(f->t, path, data, sizeof(data), &f->news);
 	return mirror_has(f->site, path, data, sizeof(data));
@@ -148,8 +150,15 @@ static int wait_news(struct follow *f)
 static int wait_save(struct follow *f, uint32_t i, uint64_t timeout_ns, char why[256])
 {
 	uint64_t saved = f->l->shared->saved_ns[i];
-	int has, err;
+	int has, err = 0;
 
+	/* Asking costs the target time that counts as its own: not before there can be an answer. */
+	if (f->news >= 0 && saved > f->asked_ns) {
+		f->soon = 0;
+		err = wait_news(f);
+	}
+	if (err)
+		return err;
 	while (!(has = has_save(f, i))) {
 		if (clock_ns() - saved > timeout_ns) {
 			snprintf(why, 256, "save %u had not arrived after %.0f s", i,

@@ -165,6 +165,7 @@ Test(compare, a_walk_that_begins_later_does_not_see_what_is_before, .init = make
 {
 	struct compare c;
 
+	file(b, "d/e", "");
 	file(b, "d/f", "another");
 	cr_expect_eq(compare_trees(a, b, "d/g", &c), 0);
 	cr_expect_eq(compare_trees(a, b, "l", &c), 0);
