@@ -13,6 +13,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } benches[] = {
 	{ "storm", bench_storm },
+	{ "micro", bench_micro },
 	{ NULL, NULL },
 };
 

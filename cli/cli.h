@@ -58,6 +58,8 @@ int verb_mark(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_fsck(int argc, char **argv);
 int verb_bench(int argc, char **argv);
+/** bench_micro() - spate bench micro. */
+int bench_micro(int argc, char **argv);
 
 /** cli_verb() - the row of cli_verbs with this name, which must be one. */
 const struct verb *cli_verb(const char *name);
