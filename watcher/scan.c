@@ -21,12 +21,17 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define DENTS_BYTES (32u << 10)
 #define ARENA_MAX (SCAN_NAMES_MAX * 256u)
+/* A small directory takes less long to list than a thread to wake: its page waits for others, but never
+ * while nothing else is listed. */
+#define HOLD_PAGES 4u
+#define HOLD_ENTRIES 64u
 #define KEEP_BYTES (256u << 10) /* of an arena between jobs */
 
 struct job {
@@ -44,6 +49,9 @@ struct scan {
 	struct queue *jobs;
 	struct queue *pages;
 	struct scan_page *pool;
+	int wake_fd;           /* readable once the control thread was told of pages */
+	atomic_bool told;      /* ... and it has not found the queue empty since */
+	_Atomic unsigned held; /* pages it was not told of */
 	atomic_bool stopping;
 	pthread_t threads[SCAN_THREADS];
 	unsigned n_threads;
@@ -198,6 +206,16 @@ static int pass_add_dents(struct pass *p, size_t n)
 	return 0;
 }
 
+/*
+ * Sequentially consistent, as in scan_take(): a page is in the queue before this looks at @told, and @told is
+ * taken back before that one looks at the queue for the last time, so one of them sees the other.
+ */
+static void tell(struct scan *s)
+{
+	if (atomic_exchange(&s->held, 0) && !atomic_exchange(&s->told, true))
+		(void)!write(s->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
 /* Reads the whole directory once; the names are sorted then. */
 static int pass_read(struct scan *s, struct pass *p, int fd)
 {
@@ -219,6 +237,8 @@ static int pass_read(struct scan *s, struct pass *p, int fd)
 		err = pass_add_dents(p, (size_t)n);
 		if (err)
 			return err;
+		if (p->n > HOLD_ENTRIES)
+			tell(s); /* this takes longer */
 	}
 	pass_sort(p);
 	return 0;
@@ -262,8 +282,10 @@ static struct scan_page *page_get(struct scan *s, const struct job *job)
 	struct scan_page *page;
 
 	pthread_mutex_lock(&s->mu);
-	while (!s->pool_free && !atomic_load_explicit(&s->stopping, memory_order_relaxed))
+	while (!s->pool_free && !atomic_load_explicit(&s->stopping, memory_order_relaxed)) {
+		tell(s);
 		pthread_cond_wait(&s->page_back, &s->mu);
+	}
 	page = atomic_load_explicit(&s->stopping, memory_order_relaxed) ? NULL : s->pool_free;
 	if (page)
 		s->pool_free = page->next_free;
@@ -297,8 +319,15 @@ void scan_page_free(struct scan *s, struct scan_page *page)
 /* The pool has as many pages as the queue has places: it is never full. */
 static void page_put(struct scan *s, struct scan_page *page)
 {
-	if (queue_try_push(s->pages, page))
+	/* Once in the queue it is the control thread's. */
+	bool small = page->last && !page->err && page->n <= HOLD_ENTRIES;
+
+	if (queue_try_push(s->pages, page)) {
 		scan_page_free(s, page);
+		return;
+	}
+	if (atomic_fetch_add(&s->held, 1) + 1 >= HOLD_PAGES || !small)
+		tell(s);
 }
 
 static size_t names_bytes(const struct found *f, size_t n)
@@ -407,13 +436,24 @@ static void job_fail(struct scan *s, const struct job *job, int err)
 	page_put(s, page);
 }
 
+/* The next job; waits for one. */
+static struct job *job_get(struct scan *s)
+{
+	struct job *slot = queue_try_pop(s->jobs);
+
+	if (slot)
+		return slot;
+	tell(s);
+	return queue_pop(s->jobs);
+}
+
 static void *scan_main(void *arg)
 {
 	struct scan *s = arg;
 	struct pass *p = calloc(1, sizeof(*p));
 	struct job *slot;
 
-	while ((slot = queue_pop(s->jobs))) {
+	while ((slot = job_get(s))) {
 		struct job job = *slot;
 		int err;
 
@@ -440,7 +480,7 @@ static int open_queues(struct scan *s)
 	if (!err)
 		err = queue_open(&s->jobs, SCAN_JOBS_MAX, false);
 	if (!err)
-		err = queue_open(&s->pages, SCAN_PAGES_MAX, true);
+		err = queue_open(&s->pages, SCAN_PAGES_MAX, false);
 	for (size_t i = 0; !err && i < SCAN_JOBS_MAX; i++)
 		err = queue_try_push(s->free_slots, &s->slots[i]);
 	return err;
@@ -455,7 +495,8 @@ int scan_start(struct scan **ret)
 		return -ENOMEM;
 	pthread_mutex_init(&s->mu, NULL);
 	pthread_cond_init(&s->page_back, NULL);
-	err = open_queues(s);
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = s->wake_fd < 0 ? -errno : open_queues(s);
 	if (!err) {
 		s->pool = calloc(SCAN_PAGES_MAX, sizeof(s->pool[0]));
 		err = s->pool ? 0 : -ENOMEM;
@@ -491,6 +532,8 @@ void scan_stop(struct scan *s)
 	for (size_t i = 0; s->pool && i < SCAN_PAGES_MAX; i++)
 		free(s->pool[i].names);
 	free(s->pool);
+	if (s->wake_fd >= 0)
+		close(s->wake_fd);
 	queue_close(s->pages);
 	queue_close(s->jobs);
 	queue_close(s->free_slots);
@@ -520,10 +563,21 @@ bool scan_has_room(struct scan *s)
 
 int scan_fd(const struct scan *s)
 {
-	return queue_fd(s->pages);
+	return s->wake_fd;
 }
 
 struct scan_page *scan_take(struct scan *s)
 {
-	return queue_try_pop(s->pages);
+	struct scan_page *page = queue_try_pop(s->pages);
+	uint64_t n;
+
+	if (page || !atomic_load(&s->told))
+		return page;
+	(void)!read(s->wake_fd, &n, sizeof(n));
+	atomic_store(&s->told, false);
+	page = queue_try_pop(s->pages);
+	/* Others may stand behind it, of which nobody said a word while @told was set. */
+	if (page && !atomic_exchange(&s->told, true))
+		(void)!write(s->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+	return page;
 }

@@ -72,7 +72,12 @@ int scan_submit(struct scan *s, uint64_t serial, uint64_t number, int fd, bool w
 /** scan_has_room() - whether scan_submit() would be accepted. */
 bool scan_has_room(struct scan *s);
 
-/** scan_fd() - readable while pages wait. */
+/**
+ * scan_fd() - readable while pages wait.
+ *
+ * Of the pages of small directories it may tell with the next ones, as long as others are being listed. So whoever
+ * is awake anyway asks scan_take().
+ */
 int scan_fd(const struct scan *s);
 /** scan_take() - the next page or NULL. Give it back with scan_page_free(). */
 struct scan_page *scan_take(struct scan *s);

@@ -240,3 +240,30 @@ Test(scan, a_full_house_refuses_and_stop_closes_every_descriptor)
 	cr_expect_eq(open_fds(), before);
 	scan_stop(NULL);
 }
+
+/* A consumer that goes back to its poll after each page, as one whose time slice is over. */
+static void take_one(void)
+{
+	struct pollfd p = { .fd = scan_fd(s), .events = POLLIN };
+	struct scan_page *page;
+
+	do {
+		cr_assert_geq(poll(&p, 1, 30000), 1, "pages wait, and nobody is told");
+		page = scan_take(s);
+	} while (!page);
+	scan_page_free(s, page);
+}
+
+Test(scan, whoever_sleeps_is_told_of_every_page, .init = setup, .fini = teardown)
+{
+	make("f");
+	for (unsigned round = 0; round < 2000; round++) {
+		unsigned n = 1 + round % 12, out = 0;
+
+		while (out < n && !scan_submit(s, out, 1, open_top(), true))
+			out++;
+		while (out--)
+			take_one();
+		cr_assert_null(scan_take(s));
+	}
+}
