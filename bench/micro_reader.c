@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "pipeline/reader.h"
 
-#define XXH_INLINE_ALL
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -26,6 +25,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
+
+/* As proto/digest.c does. */
+#if HAVE_XXH_DISPATCH
+#include <xxh_x86dispatch.h>
+#endif
 
 #define FILE_BYTES 4096u
 #define PER_DIR 100u

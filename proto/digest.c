@@ -4,12 +4,16 @@
  */
 #include "proto/digest.h"
 
-#define XXH_INLINE_ALL
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
+
+/* The library looks at run time what the processor has: AVX2 is twice as fast as what we may compile for. */
+#if HAVE_XXH_DISPATCH
+#include <xxh_x86dispatch.h>
+#endif
 
 struct digester {
 	EVP_MD *md; /* fetched once: a lookup costs more than hashing a small file */

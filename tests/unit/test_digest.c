@@ -6,8 +6,10 @@
 
 #include "proto/digest.h"
 
+#define XXH_INLINE_ALL
 #include <errno.h>
 #include <string.h>
+#include <xxhash.h>
 
 static struct digester *d;
 
@@ -40,6 +42,22 @@ Test(digest, sha_has_the_values_of_FIPS_180, .init = setup, .fini = teardown)
 	expect_sha(&h, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	digest_sha(d, "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 56, &h);
 	expect_sha(&h, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+}
+
+/* The index outlives a move of its disk to another machine. */
+Test(digest, xxh_is_the_same_whatever_the_processor_has)
+{
+	unsigned char data[5000];
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (unsigned char)(i * 2654435761u >> 13);
+	for (size_t n = 0; n <= sizeof(data); n++) {
+		XXH128_hash_t plain = XXH3_128bits(data, n);
+		struct xxh ours = digest_xxh(data, n);
+
+		cr_assert_eq(ours.lo, plain.low64, "%zu bytes", n);
+		cr_assert_eq(ours.hi, plain.high64, "%zu bytes", n);
+	}
 }
 
 /* The values that XXH3_128bits() of libxxhash.so 0.8.1, not inlined, gives. */
