@@ -228,12 +228,16 @@ GOALS(memory_is_the_largest_of_all_workloads_but_w9)
 GOALS(writers_may_be_slowed_by_a_quarter)
 {
 	static const char what[] = "writers, with spate over without";
-	struct run *run = made_run(&made, "w5", "ext4", "spate", 0.1);
+	static const char *const works[] = { "w2", "w5" };
 
-	run->alone_ns = 800000000;
-	cr_expect_eq(verdict("w5", "ext4", what), GOAL_PASS);
-	run->alone_ns--;
-	cr_expect_eq(verdict("w5", "ext4", what), GOAL_MISS);
+	for (unsigned i = 0; i < 2; i++) {
+		struct run *run = made_run(&made, works[i], "ext4", "spate", 0.1);
+
+		run->alone_ns = 800000000;
+		cr_expect_eq(verdict(works[i], "ext4", what), GOAL_PASS);
+		run->alone_ns--;
+		cr_expect_eq(verdict(works[i], "ext4", what), GOAL_MISS);
+	}
 }
 
 GOALS(a_restart_is_measured_by_find_and_idling_by_the_core)

@@ -74,10 +74,10 @@ REPORT(a_percentile_is_the_nearest_rank)
 	struct run *run = made_run(&made, "w8", "ext4", "spate", 0);
 
 	cr_expect(isnan(figure_p50_ms(run)));
-	made_saves(run, 200);
-	cr_expect_eq(figure_p50_ms(run), 100);
-	cr_expect_eq(figure_p99_ms(run), 198);
-	cr_expect_eq(figure_worst_ms(run), 200);
+	made_saves(run, 201);
+	cr_expect_eq(figure_p50_ms(run), 101);
+	cr_expect_eq(figure_p99_ms(run), 199);
+	cr_expect_eq(figure_worst_ms(run), 201);
 	cr_expect_eq(figure_latency_ms(run, 0), 1);
 }
 
