@@ -113,7 +113,7 @@ static double against_best_peer(const struct scene *s, const char **ret_peer)
 		const struct row *row = &s->rows[i];
 		double lag;
 
-		if (strcmp(row->workload, s->workload) || strcmp(row->fs, s->fs) ||
+		if (strcmp(row->workload, s->workload) != 0 || strcmp(row->fs, s->fs) != 0 ||
 		    !strcmp(row->target, US) || !row->rounds || row->exact < row->rounds)
 			continue;
 		lag = row_range(s->r, row, figure_lag_s).median;
@@ -142,7 +142,7 @@ static double peak(const struct scene *s, figure_fn *of, const char **ret_worklo
 		const struct run *run = &s->r->runs[i];
 		double v = of(run);
 
-		if (strcmp(run->target, US) || strcmp(run->fs, s->fs) ||
+		if (strcmp(run->target, US) != 0 || strcmp(run->fs, s->fs) != 0 ||
 		    !strncmp(run->workload, "w9", 2) || isnan(v) || v <= most)
 			continue;
 		most = v;
@@ -291,7 +291,7 @@ static void goal_judge(const struct rule *rule, const struct scene *s, struct go
 static const char *disk_of(const struct results *r)
 {
 	for (size_t i = 0; i < r->n; i++)
-		if (strcmp(r->runs[i].fs, "tmpfs"))
+		if (strcmp(r->runs[i].fs, "tmpfs") != 0)
 			return r->runs[i].fs;
 	return "ext4";
 }

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/io.h"
 #include "bench/interrupt.h"
 
@@ -37,7 +38,7 @@ int peer_new(const struct site *site, struct target **ret, char why[256])
 	snprintf(t->log, sizeof(t->log), "%s/log", site->work);
 	err = io_mkdirs(t->home, 0700);
 	if (err) {
-		snprintf(why, 256, "%.200s: %s", t->home, strerror(-err));
+		snprintf(why, 256, "%.200s: %s", t->home, err_str(err));
 		free(t);
 		return err;
 	}
@@ -69,7 +70,7 @@ static void argv_of(const char *home, const char *const argv[], struct peer_argv
 
 static int cannot(const char *program, int err, char why[256])
 {
-	snprintf(why, 256, "%s cannot be started: %s", program, strerror(-err));
+	snprintf(why, 256, "%s cannot be started: %s", program, err_str(err));
 	return err;
 }
 
@@ -256,7 +257,7 @@ int peer_file(struct target *t, const char *name, const char *text, char why[256
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	err = fd < 0 ? -errno : io_write_full(fd, text, strlen(text));
 	if (err)
-		snprintf(why, 256, "%.200s: %s", path, strerror(-err));
+		snprintf(why, 256, "%.200s: %s", path, err_str(err));
 	return err;
 }
 

@@ -275,7 +275,7 @@ static void saves_line(const struct chart *c, const struct run *run)
 	char title[160], p50[TEXT_MAX], p99[TEXT_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
-		double nines = NINES * (double)i / (ARRAY_SIZE(p) - 1);
+		double nines = NINES * (double)i / (double)(ARRAY_SIZE(p) - 1);
 
 		p[i].x = nines;
 		p[i].y = figure_latency_ms(run, 100 * (1 - pow(10, -nines)));
@@ -359,7 +359,7 @@ static void cpu_guides(const struct chart *c)
 /* Each target once: at the first of its rows on @fs. */
 static bool first_of_target(const struct row *rows, size_t i, const char *fs)
 {
-	if (strcmp(rows[i].fs, fs))
+	if (strcmp(rows[i].fs, fs) != 0)
 		return false;
 	for (size_t j = 0; j < i; j++)
 		if (!strcmp(rows[j].fs, fs) && !strcmp(rows[j].target, rows[i].target))

@@ -167,7 +167,7 @@ static void key(const struct row *rows, size_t n, struct buf *out)
 	for (size_t i = 0; i < n; i++) {
 		size_t before = 0;
 
-		while (before < i && strcmp(rows[before].target, rows[i].target))
+		while (before < i && strcmp(rows[before].target, rows[i].target) != 0)
 			before++;
 		if (before < i)
 			continue;
@@ -233,7 +233,7 @@ static void cpu_section(const struct results *r, const struct row *rows, size_t 
 	for (size_t i = 0; i < n; i++) {
 		size_t before = 0;
 
-		while (before < i && strcmp(rows[before].fs, rows[i].fs))
+		while (before < i && strcmp(rows[before].fs, rows[i].fs) != 0)
 			before++;
 		if (before == i)
 			chart_cpu(r, rows, n, rows[i].fs, out);
