@@ -240,7 +240,7 @@ static struct outcome settle(const struct micro_row *row, const struct laps *l)
 		o.pass = o.ratio.n && o.ratio.median >= row->share;
 	else
 		o.pass = o.figure.n && o.figure.median <= row->at_most;
-	o.has_target = o.has_target && o.figure.n;
+	o.has_target = o.has_target && o.figure.n >= MICRO_ROUNDS_MIN; /* it was cut short */
 	return o;
 }
 
