@@ -286,7 +286,8 @@ static void put_commit_head(struct fuzz_in *in, uint32_t n)
 		.epoch = 1,
 		.seq = 1 + v / 16,
 		.base = v & 4 ? v / 32 : BASE_NONE,
-		.flags = (v & 1 ? 0 : COMMIT_CREATE) | (v & 2 ? COMMIT_ATOMIC : 0),
+		.flags = (v & 1 ? 0 : COMMIT_CREATE) | (v & 2 ? COMMIT_ATOMIC : 0) |
+			 (v >= 0xe0 ? COMMIT_STAGE : 0) | (v >= 0xf0 ? COMMIT_PUBLISH : 0),
 		.n_changes = n,
 	};
 
