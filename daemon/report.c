@@ -2,6 +2,7 @@
 /*
  * report.c - what is true of a sync right now.
  */
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/sync_priv.h"
 
@@ -58,6 +59,12 @@ void sync_health(struct sync *s, struct sync_health *ret)
 		.io = reader_engine_name(s->reader),
 		.version = s->version,
 		.dirty = coalesce_count(s->dirty),
+	};
+	ret->progress = (struct progress_sample){
+		.walking = !s->walked,
+		.files_known = s->found,
+		.files_left = MIN(ret->dirty, s->found),
+		.bytes_sent = load(&pool_stats(s->pool)->bytes_sent),
 	};
 	poll_report(s, ret);
 	pool_last_error(s->pool, pool_error);

@@ -288,7 +288,7 @@ static int sync_distrust(struct sync *s, const char *why)
 	if (err)
 		return err;
 	log_warn("index", "%s: comparing everything again", why);
-	s->version = 0;
+	s->version = s->found = 0;
 	s->totals.existing = 0;
 	ladder_walk(s->ladder);
 	sync_wait_anew(s); /* for this walk */
@@ -303,7 +303,7 @@ static int sync_forget(struct sync *s, const char *why)
 	if (err)
 		return err;
 	log_warn("index", "%s: comparing everything again", why);
-	s->version = 0;
+	s->version = s->found = 0;
 	s->totals.existing = 0;
 	ladder_walk(s->ladder);
 	sync_wait_anew(s); /* for this walk */

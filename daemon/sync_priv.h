@@ -242,6 +242,7 @@ struct sync {
 	uint64_t overflow_told_ns;
 	uint64_t version;
 	bool walked;            /* the first walk has ended */
+	uint64_t found;         /* files it came by */
 	bool held;              /* the root was lost */
 	struct path_ident root; /* of the first visit */
 	bool root_known;
