@@ -3,6 +3,7 @@
  * status.c - spate status DIR: what the daemon of DIR is doing.
  */
 #include "cli/peer.h"
+#include "daemon/progress.h"
 
 #include <stdio.h>
 
@@ -53,6 +54,20 @@ static void status_audit(json_t *a)
 	       100 * json_number_value(json_object_get(a, "progress")));
 }
 
+/* Only the first sync has an end. */
+static void status_progress(json_t *p)
+{
+	const json_t *left = json_object_get(p, "seconds_left");
+	char text[PROGRESS_TEXT];
+
+	printf("%-10s %lld of %lld%s files, %.0f files/s, %.1f MB/s, time left %s\n", "progress",
+	       peer_number(p, "files_done"), peer_number(p, "files_known"),
+	       true_of(p, "walking") ? " or more" : "",
+	       json_number_value(json_object_get(p, "files_per_second")),
+	       json_number_value(json_object_get(p, "bytes_per_second")) / 1e6,
+	       progress_time_text(json_is_number(left) ? json_number_value(left) : -1, text));
+}
+
 static void status_print(json_t *st)
 {
 	printf("%-10s %s (pid %lld)\n", "tree", peer_text(st, "root"), peer_number(st, "pid"));
@@ -60,6 +75,8 @@ static void status_print(json_t *st)
 	if (peer_text(st, "hub_url")[0])
 		printf("%-10s %s\n", "pull from", peer_text(st, "hub_url"));
 	printf("%-10s %s\n", "state", status_word(st));
+	if (!true_of(st, "pushed"))
+		status_progress(json_object_get(st, "progress"));
 	printf("%-10s %lld\n", "version", peer_number(st, "version"));
 	printf("%-10s %lld paths, the oldest change is %.1f s old\n", "dirty",
 	       peer_number(st, "dirty"),

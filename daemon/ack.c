@@ -579,6 +579,8 @@ static void ack_success(struct flight *f)
 	s->hold_oldest = false;
 	ack_pause(s, any_holds);
 	s->version = MAX(s->version, f->push.version);
+	if (f->publishes)
+		s->staged = false;
 	s->n.commits++;
 	s->committed_ns = clock_ns();
 	s->last_error[0] = '\0';
@@ -775,7 +777,7 @@ static void ack_failure(struct flight *f)
 		break;
 	case SP_ECONFLICT:
 		/* Somebody else has made the workspace. */
-		if (!f->sync->uid_known) {
+		if (!f->sync->uid_known || f->staged) {
 			ack_ask_again(f);
 			break;
 		}
@@ -794,6 +796,14 @@ static bool ack_applied_any(const struct flight *f)
 	return f->push.n_outcomes < f->n_sent;
 }
 
+/* What a commit makes is newer than all that was known; what is staged makes one version in the end. */
+static bool ack_older(const struct flight *f)
+{
+	if (f->staged)
+		return f->push.version < f->sent_version;
+	return f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version;
+}
+
 void ack_flight(struct flight *f)
 {
 	struct sync *s = f->sync;
@@ -804,7 +814,7 @@ void ack_flight(struct flight *f)
 		return;
 	} else if (f->push.err) {
 		ack_failure(f);
-	} else if (f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version) {
+	} else if (ack_older(f)) {
 		/* A hub that counts lower than before is not the one it was: what it did with this says nothing. */
 		f->unsure = true;
 		if (!ack_settled(f))

@@ -47,6 +47,7 @@ struct daemon {
 	struct live *live;
 	struct flush flushes[FLUSH_MAX];
 	struct sync_health health; /* of this turn */
+	struct progress progress;
 	uint64_t started_ns;
 	bool told_ready;
 	uint64_t drain_barrier, drain_until_ns;
@@ -98,14 +99,26 @@ static void daemon_status_watch(json_t *st, const struct sync_health *h)
 				      h->audit.progress));
 }
 
+static json_t *daemon_progress(const struct daemon *d)
+{
+	const struct progress_sample *now = &d->health.progress;
+	const struct progress *p = &d->progress;
+
+	return json_pack("{s:I,s:I,s:b,s:f,s:f,s:o}", "files_done",
+			 (json_int_t)progress_files_done(now), "files_known",
+			 (json_int_t)now->files_known, "walking", now->walking, "files_per_second",
+			 p->files_s, "bytes_per_second", p->bytes_s, "seconds_left",
+			 p->left_s < 0 ? json_null() : json_real(p->left_s));
+}
+
 static json_t *daemon_status(struct daemon *d)
 {
 	const struct sync_health *h = &d->health;
 	json_t *unstable, *special, *unreadable, *held, *unclaimed;
 	/* clang-format off */
 	json_t *st = json_pack(
-		"{s:b,s:s,s:s,s:I,s:I,s:f,s:I,s:I,s:s,s:I,s:I,s:b,s:b,s:b,s:i}",
-		"ready", h->ready, "mode", h->mode, "io", h->io,
+		"{s:b,s:b,s:s,s:s,s:I,s:I,s:f,s:I,s:I,s:s,s:I,s:I,s:b,s:b,s:b,s:i}",
+		"ready", h->ready, "pushed", h->pushed, "mode", h->mode, "io", h->io,
 		"version", (json_int_t)h->version, "dirty", (json_int_t)h->dirty,
 		"unsynced_age_seconds", h->unsynced_age_s, "watches", (json_int_t)h->watches,
 		"watches_limit", (json_int_t)h->watches_limit, "last_error", h->last_error,
@@ -129,6 +142,7 @@ static json_t *daemon_status(struct daemon *d)
 	json_object_set_new(st, "unclaimed", unclaimed);
 	json_object_set_new(st, "conflicts", sync_conflicts(d->sync));
 	daemon_status_watch(st, h);
+	json_object_set_new(st, "progress", daemon_progress(d));
 	json_object_set_new(st, "counters", daemon_counters(h));
 	return st;
 }
@@ -440,6 +454,12 @@ static int daemon_drained(struct daemon *d)
 	return 1;
 }
 
+static void daemon_look(struct daemon *d)
+{
+	sync_health(d->sync, &d->health);
+	progress_feed(&d->progress, clock_ns(), &d->health.progress);
+}
+
 static int daemon_loop(struct daemon *d)
 {
 	int err, more = 1;
@@ -450,14 +470,14 @@ static int daemon_loop(struct daemon *d)
 		err = sync_step(d->sync, soon ? 100 : 1000);
 		if (err)
 			return err;
-		sync_health(d->sync, &d->health);
+		daemon_look(d);
 		daemon_tell_ready(d);
 		control_run(d->control);
 		daemon_read_signals(d);
 		daemon_flushes(d);
 		if (d->metrics)
 			metrics_publish(d->metrics, &d->health, sync_commit_seconds(d->sync));
-		live_show(d->live, &d->health);
+		live_show(d->live, &d->health, &d->progress);
 		more = daemon_drained(d);
 	}
 	return more;
@@ -512,14 +532,14 @@ static int push_loop(struct daemon *d)
 	int err;
 
 	for (;;) {
-		err = sync_step(d->sync, 1000);
-		sync_health(d->sync, &d->health);
+		err = sync_step(d->sync, d->live ? 100 : 1000);
+		daemon_look(d);
 		if (err)
 			return err;
 		daemon_read_signals(d);
 		if (d->draining)
 			return -SP_EPENDING;
-		live_show(d->live, &d->health);
+		live_show(d->live, &d->health, &d->progress);
 		if (d->health.idle && d->health.pushed)
 			return d->health.held ? -SP_EPENDING : 0;
 		if (d->health.root_lost)

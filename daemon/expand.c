@@ -576,10 +576,30 @@ static void expand_head(struct flight *f)
 	/* A workspace that was there and is not any more is not made anew behind our back. */
 	if (!s->uid_known && (s->conf.create || s->conf.url.loopback))
 		head.flags |= COMMIT_CREATE;
-	if (s->conf.once && !s->conf.overwrite)
+	f->staged = s->staged;
+	if (s->staged)
+		head.flags |= COMMIT_STAGE;
+	else if (s->conf.once && !s->conf.overwrite)
 		head.flags |= COMMIT_ATOMIC;
 	head.seq = ++s->seq;
 	bulk_begin(&f->bulk, &head);
+}
+
+static void expand_begin(struct flight *f)
+{
+	f->n_sent = 0;
+	f->names_used = 0;
+	f->writing = false;
+	f->index_err = 0;
+	f->serial = ++f->sync->flight_serial;
+	once_begin(&f->once, (uint32_t)f->serial);
+	expand_head(f);
+}
+
+void expand_nothing(struct flight *f)
+{
+	body_reset(&f->body, f->sync->batch_bytes);
+	expand_begin(f);
 }
 
 /* Whether the row is still that of another directory, whose place what is put takes. */
@@ -627,13 +647,7 @@ void expand_flight(struct flight *f)
 	int chunk_err = atomic_load(&f->chunk_err);
 	struct sync *s = f->sync;
 
-	f->n_sent = 0;
-	f->names_used = 0;
-	f->writing = false;
-	f->index_err = 0;
-	f->serial = ++s->flight_serial;
-	once_begin(&f->once, (uint32_t)f->serial);
-	expand_head(f);
+	expand_begin(f);
 	for (uint32_t i = 0; i < f->job.n_dirs; i++) {
 		const struct dir *d = tree_by_serial(s->tree, f->dirs[i].serial);
 

@@ -380,11 +380,28 @@ static void flight_next(struct flight *f)
 	ack_flight(f);
 }
 
+/* Whether nothing is left that is not in @f. What comes later makes the second version. */
+static bool flight_is_last(const struct flight *f)
+{
+	const struct sync *s = f->sync;
+	size_t here = 0;
+
+	for (uint32_t i = 0; i < f->job.n_items; i++)
+		here += f->job.items[i].user != NULL;
+	return s->walked && here == coalesce_count(s->dirty) && !ladder_busy(s->ladder) &&
+	       !intake_waiting(s) && !hold_busy(s);
+}
+
 /* The plan is in f->bulk: number it and send it. */
 void flight_send(struct flight *f)
 {
 	size_t frames = atomic_load(&f->body.used);
-	int err = bulk_finish(&f->bulk, frames);
+	int err;
+
+	f->publishes = f->staged && flight_is_last(f);
+	if (f->publishes)
+		f->bulk.commit.flags |= COMMIT_PUBLISH;
+	err = bulk_finish(&f->bulk, frames);
 
 	f->push = (struct push){ .bulk = &f->bulk, .frames = f->body.area, .frames_len = frames };
 	f->unsure = f->named = false;
@@ -399,6 +416,17 @@ void flight_send(struct flight *f)
 		return;
 	}
 	flight_next(f);
+}
+
+void flight_publish(struct sync *s)
+{
+	struct flight *f = flight_in(s, FLIGHT_FREE);
+
+	if (!s->staged || !s->version || !s->remote_known || flight_any(s) ||
+	    clock_ns() < s->quiet_until_ns || !flight_is_last(f))
+		return;
+	expand_nothing(f);
+	flight_send(f);
 }
 
 void flight_progress(struct sync *s)

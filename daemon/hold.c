@@ -55,6 +55,7 @@ void hold_anew(struct sync *s)
 	s->hold.twice = false;
 	s->hold.released = s->hold.claimed = false;
 	s->walked = s->first_known = false;
+	s->found = 0;
 	ladder_walk(s->ladder);
 }
 

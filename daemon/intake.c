@@ -544,12 +544,22 @@ bool intake_waiting(const struct sync *s)
 
 /* --- listings ---------------------------------------------------------------------------- */
 
+/* Before the first walk has ended. */
+static void intake_count(struct sync *s, const struct scan_page *page)
+{
+	for (uint32_t i = 0; i < page->n; i++)
+		s->found += !page->entries[i].ignored && !page->entries[i].err &&
+			    plan_type(page->entries[i].st.mode) != ENTRY_DIR;
+}
+
 static void intake_page(struct sync *s, const struct scan_page *page, uint64_t now)
 {
 	const struct dir *d = tree_by_serial(s->tree, page->serial);
 	uint32_t why = d ? d->list_flags & (DIR_POLL | DIR_AUDIT) : 0;
 	uint64_t cpu = why ? clock_thread_ns() : 0;
 
+	if (!s->walked)
+		intake_count(s, page);
 	ladder_listed(s->ladder, page, now);
 	if (why)
 		poll_pay(s, why, page->cpu_ns + clock_thread_ns() - cpu);

@@ -12,7 +12,7 @@ struct live;
 /** live_open() - NULL when stderr is not a terminal; the others accept that. */
 struct live *live_open(void);
 void live_close(struct live *l);
-/** live_show() - draw, at most four times a second. */
-void live_show(struct live *l, const struct sync_health *h);
+/** live_show() - draw, at most four times a second, what fits into one line. */
+void live_show(struct live *l, const struct sync_health *h, const struct progress *p);
 
 #endif

@@ -195,8 +195,9 @@ static int reach_move(struct reach *r, struct dir *d, uint64_t at, const char *n
 		return err;
 	if (to_len < 0)
 		return -EAGAIN;
-	if (moves_base(s, d->id, &from)) {
-		/* It was below what another writer has removed: nothing is there to be moved. */
+	if (f->staged || moves_base(s, d->id, &from)) {
+		/* It was below what another writer has removed: nothing is there to be moved. Nor is it in a
+		 * stage that an earlier push has left. */
 		moves_forget(s, d);
 		return -EAGAIN;
 	}

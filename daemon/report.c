@@ -2,6 +2,7 @@
 /*
  * report.c - what is true of a sync right now.
  */
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/sync_priv.h"
 
@@ -40,6 +41,12 @@ static void report_counters(struct sync *s, struct sync_health *h)
 			h->counters.skipped += skips_count(s->skips, kind);
 }
 
+/* Something is staged and not published. */
+static bool report_unseen(const struct sync *s)
+{
+	return s->staged && s->version;
+}
+
 void sync_health(struct sync *s, struct sync_health *ret)
 {
 	uint64_t oldest = coalesce_oldest_ns(s->dirty);
@@ -53,16 +60,23 @@ void sync_health(struct sync *s, struct sync_health *ret)
 		.version = s->version,
 		.dirty = coalesce_count(s->dirty),
 	};
+	ret->progress = (struct progress_sample){
+		.walking = !s->walked,
+		.files_known = s->found,
+		.files_left = MIN(ret->dirty, s->found),
+		.bytes_sent = load(&pool_stats(s->pool)->bytes_sent),
+	};
 	poll_report(s, ret);
 	pool_last_error(s->pool, pool_error);
 	ret->remote_down = pool_error[0] || !s->remote_known;
-	ret->pushed = s->first_known && !s->hold.undecided &&
+	ret->pushed = s->first_known && !s->hold.undecided && !report_unseen(s) &&
 		      barrier_passed(&s->barrier, s->first_epoch);
 	ret->unreadable =
 		skips_count(s->skips, SKIP_UNREADABLE) + skips_count(s->skips, SKIP_REFUSED);
 	ret->ready = s->walked && !s->held && (ret->pushed || (pool_error[0] != '\0'));
-	ret->idle = s->walked && s->remote_known && !s->state_asked && !ret->dirty &&
-		    !flight_any(s) && !ladder_busy(s->ladder) && (!s->ring || !ring_depth(s->ring));
+	ret->idle = s->walked && s->remote_known && !report_unseen(s) && !s->state_asked &&
+		    !ret->dirty && !flight_any(s) && !ladder_busy(s->ladder) &&
+		    (!s->ring || !ring_depth(s->ring));
 	if (oldest)
 		ret->unsynced_age_s = (double)(clock_ns() - oldest) / 1e9;
 	memcpy(ret->last_error, s->last_error[0] ? s->last_error : pool_error,

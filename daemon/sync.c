@@ -46,7 +46,8 @@ int sync_step(struct sync *s, int timeout_ms)
 	adopt_work(s);        /* what the remote holds → index, when that is empty */
 	sync_remote_state(s); /* is the index about the workspace that is there? */
 	sync_urgency(s);
-	flight_begin(s); /* dirty paths → batch → reader */
+	flight_begin(s);   /* dirty paths → batch → reader */
+	flight_publish(s); /* a first push is seen when it is complete */
 	sync_milestones(s);
 	hold_work(s); /* deletions that wait, a root that is lost */
 	sync_timers(s);
@@ -225,18 +226,30 @@ static bool sync_was_away(const struct sync *s)
 	return atomic_load(&pool_stats(s->pool)->connects) != s->connects;
 }
 
+/*
+ * A first push is one version: it is done when it is done. What is watched is durable, and seen, as it is sent:
+ * nobody can say when a tree that is written to was complete.
+ */
+static bool sync_stages(const struct sync *s)
+{
+	return s->conf.once && (s->conf.create || s->conf.url.loopback);
+}
+
 void sync_ask_state(struct sync *s)
 {
+	const struct index_meta *meta = index_meta(s->index);
 	struct request *rq = &s->state_request;
 
 	if (s->state_asked)
 		return;
 	request_init(rq, "GET", s->conf.once ? &retry_default : &retry_forever, 65536);
-	if (s->remote->ops->epoch_request(s->remote, index_meta(s->index)->writer, s->epoch, rq))
+	if (s->remote->ops->epoch_request(s->remote, meta->writer, s->epoch,
+					  sync_stages(s) ? meta->uid : NULL, rq))
 		return;
 	rq->done = sync_state_ended;
 	rq->ctx = s;
 	s->asked_version = s->version;
+	s->asked_staged = s->staged;
 	s->asked_connects = atomic_load(&pool_stats(s->pool)->connects);
 	s->state_asked = !pool_submit(s->pool, rq);
 }
@@ -275,7 +288,7 @@ static int sync_distrust(struct sync *s, const char *why)
 	if (err)
 		return err;
 	log_warn("index", "%s: comparing everything again", why);
-	s->version = 0;
+	s->version = s->found = 0;
 	s->totals.existing = 0;
 	ladder_walk(s->ladder);
 	sync_wait_anew(s); /* for this walk */
@@ -283,14 +296,14 @@ static int sync_distrust(struct sync *s, const char *why)
 }
 
 /* The index is about another workspace: nothing in it is of use. */
-static int sync_forget(struct sync *s)
+static int sync_forget(struct sync *s, const char *why)
 {
 	int err = index_clear(s->index);
 
 	if (err)
 		return err;
-	log_warn("index", "another workspace has its name now: comparing everything again");
-	s->version = 0;
+	log_warn("index", "%s: comparing everything again", why);
+	s->version = s->found = 0;
 	s->totals.existing = 0;
 	ladder_walk(s->ladder);
 	sync_wait_anew(s); /* for this walk */
@@ -322,14 +335,16 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	if (err)
 		return err;
 	/* Asked before the commit that has made it was applied, answered after: that says nothing. */
-	if (!state->exists && s->version && !s->asked_version) {
+	if ((!state->exists && s->version && !s->asked_version) ||
+	    (state->staged && s->asked_staged && !s->staged)) {
 		sync_ask_again(s);
 		return 0;
 	}
 	if (!state->exists && (had || meta->version))
 		err = sync_distrust(s, "the workspace is gone from the hub");
 	else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))
-		err = sync_forget(s);
+		err = sync_forget(s, state->staged ? "the workspace is gone from the hub" :
+						     "another workspace has its name now");
 	/* Asked beside commits, an answer may be older than a later acknowledgement. */
 	else if (state->exists && (s->older || state->version < s->asked_version)) {
 		err = sync_distrust(s, "the hub is older than what it had acknowledged");
@@ -338,6 +353,7 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	if (err)
 		return err;
 	s->older = false;
+	s->staged = state->staged;
 	s->made_here = !state->exists;
 	s->uid_known = false;
 	/* Alone, the question made the connections itself. */

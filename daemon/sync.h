@@ -10,6 +10,7 @@
 
 #include "base/counter.h"
 #include "daemon/config.h"
+#include "daemon/progress.h"
 
 #include <jansson.h>
 
@@ -44,6 +45,7 @@ struct sync_health {
 	} audit;
 	uint64_t unreadable; /* paths unreadable or refused: not durable */
 	double unsynced_age_s;
+	struct progress_sample progress; /* of the first sync */
 	char last_error[256];
 	struct {
 		uint64_t events, overflows, rescans, cycles, commits, requests, bulk_requests,

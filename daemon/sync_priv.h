@@ -104,6 +104,8 @@ struct flight {
 	int index_err; /* the first error of writing the index */
 	struct push push;
 	struct request request;
+	bool staged;    /* it is a part of the first version … */
+	bool publishes; /* … and the last one */
 	bool unsure; /* a try had no answer, or one that cannot be read: it may have been applied */
 	bool named;  /* the answer names what is wrong with it */
 	uint64_t sent_ns;
@@ -214,6 +216,8 @@ struct sync {
 	bool older;             /* the hub has made a version again that it had acknowledged */
 	uint64_t asked_version; /* acknowledged before it was asked */
 	_Atomic bool state_done;
+	bool staged; /* the workspace is still being made: nobody sees it before it is complete */
+	bool asked_staged; /* … when its state was asked for */
 	bool made_here;    /* the workspace was not there before this process */
 	bool remote_known; /* the index was compared with the remote's state */
 	uint8_t uid[16];
@@ -238,6 +242,7 @@ struct sync {
 	uint64_t overflow_told_ns;
 	uint64_t version;
 	bool walked;            /* the first walk has ended */
+	uint64_t found;         /* files it came by */
 	bool held;              /* the root was lost */
 	struct path_ident root; /* of the first visit */
 	bool root_known;
@@ -291,6 +296,8 @@ bool flight_any(const struct sync *s);
 void flight_begin(struct sync *s);
 void flight_progress(struct sync *s);
 void flight_send(struct flight *f);
+/** flight_publish() - when all that is to be in the first version is staged: let everybody see it. */
+void flight_publish(struct sync *s);
 void flight_end(struct flight *f);
 void flight_back(struct flight *f, struct read_item *item, uint64_t due_ns);
 void flight_item_done(struct flight *f, struct read_item *item);
@@ -309,6 +316,8 @@ void ahead_timers(struct sync *s, uint64_t now);
 
 /* expand.c: changes out of what was read */
 void expand_flight(struct flight *f);
+/** expand_nothing() - begin a commit without changes. */
+void expand_nothing(struct flight *f);
 struct reach;
 /**
  * expand_below() - delete what is known below @dir_id, deepest first. Depth is bounded by the length of a

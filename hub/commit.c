@@ -248,7 +248,8 @@ static int see_name(void *ctx, const char *name)
 {
 	struct near_names *near = ctx;
 
-	closest_add(&near->closest, name);
+	if (!strchr(name, '/'))
+		closest_add(&near->closest, name);
 	return ++near->seen >= CLOSEST_LOOKS_MAX;
 }
 
@@ -324,10 +325,11 @@ static void reply_applied(struct http_request *r, const struct meta_result *res)
 
 static void reply_stale(struct http_request *r, const struct work *w)
 {
+	bool stage = w->job.commit.head.flags & COMMIT_STAGE;
 	char extra[96];
 
 	snprintf(extra, sizeof(extra), "\"expected\":%llu,\"actual\":%llu",
-		 (unsigned long long)w->job.commit.head.base,
+		 (unsigned long long)(stage ? 0 : w->job.commit.head.base),
 		 (unsigned long long)w->job.result.version);
 	reply_error_with(r, REPLY_CONCURRENT_MODIFICATION, "base", extra,
 			 "the workspace has moved on");

@@ -119,15 +119,14 @@ static int group_place(struct committer *c, struct group *g)
 
 static int job_apply(struct committer *c, struct job *job)
 {
+	if (job->tenant)
+		job->commit.tenant = job->tenant;
 	if (job->kind == JOB_BLOBS)
 		return c->meta->ops->blobs_add(c->meta, job->tenant, job->frames, job->n_frames,
 					       &job->n_new);
 	if (job->kind == JOB_EPOCH)
-		return c->meta->ops->epoch(c->meta, job->commit.workspace, job->commit.head.writer,
-					   job->commit.head.epoch, &job->result,
+		return c->meta->ops->epoch(c->meta, &job->commit, &job->result,
 					   &job->commit.head.epoch);
-	if (job->tenant)
-		job->commit.tenant = job->tenant;
 	job->commit.frames = job->frames;
 	job->commit.n_frames = job->n_frames;
 	/* Here, where versions are in a row: bodies that come together are read in any order. */

@@ -34,6 +34,9 @@ void framing_header(struct framing *f, const char *name, const char *value)
 		f->bad_header = true;
 	} else if (!strcasecmp(name, "Transfer-Encoding")) {
 		f->encodings++;
+	} else if (!strcasecmp(name, "Content-Encoding")) {
+		f->codings++;
+		f->zstd |= !strcasecmp(value, "zstd");
 	} else if (!strcasecmp(name, "Content-Length")) {
 		f->lengths++;
 		f->bad_length |= route_u64(value, strlen(value), &f->n) != 0;

@@ -16,6 +16,8 @@
 struct framing {
 	uint64_t n; /* bytes of body */
 	unsigned lengths, encodings;
+	unsigned codings; /* of the content */
+	bool zstd;        /* is one of them */
 	bool bad_length, bad_header;
 };
 

@@ -11,6 +11,7 @@
 
 #include "hub/fsck.h"
 #include "hub/meta_sql.h"
+#include "hub/stage.h"
 
 #include <stdatomic.h>
 
@@ -26,7 +27,7 @@ struct fsck_ws {
 	uint64_t id;
 	int64_t tenant;
 	uint64_t head, next_dir;
-	char name[WORKSPACE_NAME_MAX + 1];
+	char name[STAGE_NAME_MAX + 1];
 };
 
 struct fsck {

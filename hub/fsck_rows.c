@@ -120,7 +120,7 @@ static int space_take(struct fsck *f, sqlite3_stmt *st)
 		return -ENOMEM;
 	f->spaces = grown;
 	f->spaces[f->n_spaces++] = ws;
-	if (!name || !workspace_name_ok(name, strlen(name)))
+	if (!name || (!workspace_name_ok(name, strlen(name)) && !stage_name_ok(name)))
 		return fsck_report(f, &e, "its name is not legal");
 	if (sqlite3_column_int(st, 4) != 16)
 		return fsck_report(f, &e, "it has no id");
@@ -151,8 +151,12 @@ static int spaces_read(struct fsck *f)
 {
 	int err = spaces_gather(f);
 
-	for (size_t i = 0; i < f->n_spaces && !err; i++)
+	for (size_t i = 0; i < f->n_spaces && !err; i++) {
 		err = check_writers(f, &f->spaces[i]);
+		/* Its version is still being made, and may change between two pages. */
+		if (f->opt->live && stage_name_ok(f->spaces[i].name))
+			f->spaces[i].head = 0;
+	}
 	return err;
 }
 

@@ -3,9 +3,11 @@
 #include "hub/http.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "hub/areas.h"
 #include "hub/framing.h"
+#include "hub/inflate.h"
 #include "hub/reply.h"
 
 #include <errno.h>
@@ -107,24 +109,30 @@ static void give_back(struct http *h, size_t n)
 	resume_all(&go);
 }
 
+void http_free_body(struct http_request *r, unsigned char *body, size_t size)
+{
+	if (body && size >= BODY_MAP_MIN)
+		areas_put(&r->http->bodies, body, size);
+	else
+		free(body);
+}
+
 void http_drop_body(struct http_request *r)
 {
-	if (!r->body)
-		return;
-	if (r->body_size >= BODY_MAP_MIN)
-		areas_put(&r->http->bodies, r->body, r->body_size);
-	else
-		free(r->body);
+	http_free_body(r, r->body, r->body_size);
 	r->body = NULL;
 }
 
-static int map_body(struct http_request *r)
+int http_new_body(struct http_request *r, size_t size)
 {
-	if (r->body_size < BODY_MAP_MIN)
-		r->body = malloc(r->body_size);
-	else
-		r->body = areas_get(&r->http->bodies, r->body_size);
-	return r->body ? 0 : -ENOMEM;
+	void *p = size < BODY_MAP_MIN ? malloc(size) : areas_get(&r->http->bodies, size);
+
+	if (!p)
+		return -ENOMEM;
+	r->body = p;
+	r->body_size = size;
+	r->body_len = 0;
+	return 0;
 }
 
 /*
@@ -341,6 +349,9 @@ static bool check_body(struct http_request *r, const struct framing *f)
 	} else if (!f->lengths || !f->n) {
 		reply_error(r, REPLY_BAD_LENGTH, "Content-Length",
 			    "a body and its Content-Length are needed");
+	} else if (f->codings > f->zstd) {
+		reply_error(r, REPLY_BAD_REQUEST, "Content-Encoding",
+			    "a body comes as it is, or as zstd");
 	} else if (f->n > r->route.body_max) {
 		snprintf(extra, sizeof(extra), "\"limit\":\"body\",\"max\":%zu", r->route.body_max);
 		reply_error_with(r, REPLY_LIMIT, "Content-Length", extra,
@@ -359,6 +370,7 @@ static void check_head(struct http_request *r, const char *method, const struct 
 	else if (check_who(r) && check_framing(r, f) && check_room(r) &&
 		 check_route(r, method, err, field) && check_body(r, f) && r->route.body_max) {
 		r->body_size = f->n;
+		r->zstd = f->zstd;
 		claim_body(r);
 	}
 }
@@ -407,7 +419,7 @@ static enum MHD_Result begin(struct http_request *r, const char *method)
 static enum MHD_Result take_body(struct http_request *r, const char *data, size_t n)
 {
 	stats_add(&r->svc->stats, STATS_REQUEST_BYTES, n);
-	if (!r->response && !r->body && map_body(r))
+	if (!r->response && !r->body && http_new_body(r, r->body_size))
 		reply_error(r, REPLY_BUSY, NULL, "out of memory, try again");
 	if (r->response) {
 		r->drained += n;
@@ -426,6 +438,9 @@ static enum MHD_Result body_complete(struct http_request *r)
 		return answer(r);
 	if (r->body_len < r->body_size)
 		return MHD_YES;
+	r->whole_ns = clock_ns();
+	if (r->zstd && inflate_body(r))
+		return answer(r);
 	routes_handle(r);
 	return r->phase == REQUEST_WORK ? MHD_YES : answer(r);
 }

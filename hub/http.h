@@ -68,6 +68,8 @@ struct http_request {
 
 	unsigned char *body;
 	size_t body_len, body_size;
+	bool zstd;         /* it is compressed */
+	uint64_t whole_ns; /* when all of it was here; 0: not yet */
 	uint64_t drained;
 	size_t claimed; /* bytes of the budget */
 	struct list waiting;
@@ -110,6 +112,12 @@ void http_resume(struct http_request *r);
 
 /** http_claim() - @n more bytes of the budget, given back at the end. Return: 0, -EAGAIN. */
 int http_claim(struct http_request *r, size_t n);
+
+/** http_new_body() - an empty body of @size bytes, which are claimed, instead of the one that is there.
+ * Return: 0; -ENOMEM: it stays. */
+int http_new_body(struct http_request *r, size_t size);
+/** http_free_body() - release what was a body of @size bytes. */
+void http_free_body(struct http_request *r, unsigned char *body, size_t size);
 
 /** http_drop_body() - release the body as soon as nothing needs it. */
 void http_drop_body(struct http_request *r);

@@ -38,6 +38,7 @@ struct meta_commit {
 	const char *workspace;
 	const char *tenant;
 	struct commit_head head;
+	uint8_t stage[16]; /* of an epoch: the id of the stage that the writer knows */
 	struct sha digest; /* SHA-256 of the whole body */
 	const struct change *changes;
 	const struct meta_frame *frames; /* sorted by offset */
@@ -59,17 +60,19 @@ enum meta_verdict {
 	META_NO_WORKSPACE, /* does not exist and COMMIT_CREATE is not set */
 	META_ID_REUSED,
 	META_STALE_EPOCH, /* the writer has been given another one */
-	META_STALE_BASE,  /* expected = head.base, version = actual */
-	META_REFUSED,     /* atomic, and something was refused: those outcomes; nothing applied */
-	META_MISSING,     /* missing[]; nothing applied */
-	META_INVALID,     /* field: file below file, duplicate…; nothing applied */
+	META_STALE_BASE, /* expected = head.base, version = actual; for a stage: the workspace is there */
+	META_REFUSED, /* atomic, and something was refused: those outcomes; nothing applied */
+	META_MISSING, /* missing[]; nothing applied */
+	META_INVALID, /* field: file below file, duplicate…; nothing applied */
 };
 
 /** struct meta_result - filled by commit(); release with meta_result_free(). */
 struct meta_result {
 	enum meta_verdict verdict;
-	bool kept;  /* something was written: paths or the blob index may refer to its contents */
-	bool noted; /* something was written that refers to no content */
+	bool kept;   /* something was written: paths or the blob index may refer to its contents */
+	bool noted;  /* something was written that refers to no content */
+	bool staged; /* of an epoch: it is that of a stage */
+	uint8_t uid[16]; /* of an epoch: of the workspace or stage */
 	uint64_t version;
 	struct outcome *outcomes;
 	uint32_t n_outcomes;
@@ -112,12 +115,15 @@ struct meta_ops {
 	int (*commit)(struct meta *m, const struct meta_commit *c, struct meta_result *ret);
 	/**
 	 * epoch() - give a writer the only epoch that counts from now on.
-	 * @had: kept if that is it, else a new one is made up
+	 * @c: workspace, tenant and writer; the epoch it had is kept if that is it, else a new one is made
+	 *     up; with COMMIT_STAGE, without the workspace, in the writer's stage of it: another one than
+	 *     it knows goes
 	 *
-	 * Return: 0 with @ret (META_NO_WORKSPACE or META_APPLIED; noted: it is new) and @ret_epoch, -errno.
+	 * Return: 0 with @ret (META_NO_WORKSPACE, or META_APPLIED with uid and version; noted: it is new) and
+	 * @ret_epoch, -errno.
 	 */
-	int (*epoch)(struct meta *m, const char *workspace, const uint8_t writer[WRITER_BYTES],
-		     uint64_t had, struct meta_result *ret, uint64_t *ret_epoch);
+	int (*epoch)(struct meta *m, const struct meta_commit *c, struct meta_result *ret,
+		     uint64_t *ret_epoch);
 	/** blobs_add() - index contents sent ahead. @ret_new: how many were not there before. */
 	int (*blobs_add)(struct meta *m, const char *tenant, const struct meta_frame *frames,
 			 size_t n, size_t *ret_new);
@@ -135,7 +141,7 @@ struct meta_ops {
 			 void *ctx);
 	/** workspace() - Return: 0 or -SP_ENOWORKSPACE. */
 	int (*workspace)(struct meta *m, const char *name, struct meta_workspace *ret);
-	/** workspaces() - names in order, for "did you mean". */
+	/** workspaces() - names in order, those of stages too, for "did you mean". */
 	int (*workspaces)(struct meta *m, int (*fn)(void *ctx, const char *name), void *ctx);
 	/**
 	 * manifest() - entries of @version in path order, strictly after @after (NULL: from the

@@ -218,7 +218,8 @@ static int absent_by_me(struct commit_run *run, const struct spot *s, uint64_t e
 /* Return: 1 it holds, 0 it does not, -errno. */
 static int precondition(struct commit_run *run, const struct change *ch, const struct spot *s)
 {
-	if (ch->expect == EXPECT_ANY)
+	/* Nobody else has anything in a stage, and what this writer took away there left no row. */
+	if (ch->expect == EXPECT_ANY || run->staged)
 		return 1;
 	if (!s->live)
 		return ch->expect == EXPECT_ABSENT ? 1 : absent_by_me(run, s, ch->expect);

@@ -161,6 +161,14 @@ static void check_content(struct commit_run *run, uint32_t i)
 		run->used[f - run->c->frames] = 1;
 }
 
+/* In a stage what is taken off would leave no row, and what is below could not be found by its path. */
+static void check_part(struct commit_run *run)
+{
+	for (uint32_t i = 0; i < run->c->head.n_changes && !run->stop; i++)
+		if (run->c->changes[i].op == CHANGE_MOVE)
+			run_invalid(run, i, "to", "a part of a stage moves nothing");
+}
+
 int check_changes(struct commit_run *run)
 {
 	uint32_t n = run->c->head.n_changes;
@@ -172,7 +180,10 @@ int check_changes(struct commit_run *run)
 		return -ENOMEM;
 	run->n_base = sort((struct names){ run->c, false }, run->base);
 	run->n_final = sort((struct names){ run->c, true }, run->final);
-	check_base(run);
+	if (run->c->head.flags & COMMIT_STAGE)
+		check_part(run);
+	if (!run->stop)
+		check_base(run);
 	if (!run->stop)
 		check_final(run);
 	for (uint32_t i = 0; i < n && !run->stop; i++)

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/io.h"
+#include "hub/stage.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -48,14 +49,19 @@ static struct outcome outcome_unpack(const unsigned char *in)
 
 /* --- workspace and writer ------------------------------------------------------------------ */
 
-static int workspace_create(struct commit_run *run)
+static int workspace_add(struct sql_conn *db, const char *name, int64_t tenant)
 {
 	uint8_t uid[16];
-	int err;
 
 	io_random(uid, sizeof(uid));
-	err = sql_run(run->db, SQL_WORKSPACE_ADD, "tibi", run->c->workspace, run->tenant, uid,
-		      sizeof(uid), (uint64_t)SQL_ROOT_DIR + 1);
+	return sql_run(db, SQL_WORKSPACE_ADD, "tibi", name, tenant, uid, sizeof(uid),
+		       (uint64_t)SQL_ROOT_DIR + 1);
+}
+
+static int workspace_create(struct commit_run *run)
+{
+	int err = workspace_add(run->db, run->c->workspace, run->tenant);
+
 	if (err)
 		return err;
 	run->ws = (uint64_t)sqlite3_last_insert_rowid(run->db->db);
@@ -65,31 +71,52 @@ static int workspace_create(struct commit_run *run)
 	return 0;
 }
 
-/* Return: 1, 0 when there is none and none may be made (verdict set), -errno. */
-static int workspace_find(struct commit_run *run)
+/* Return: 1, 0 when there is none, -errno. */
+static int workspace_get(struct commit_run *run, const char *name)
 {
 	sqlite3_stmt *st;
-	int r = sql_start(run->db, SQL_WORKSPACE, &st, "t", run->c->workspace);
+	int r = sql_start(run->db, SQL_WORKSPACE, &st, "t", name);
 
 	if (r)
 		return r;
 	r = sql_step(run->db, st);
-	if (r > 0) {
-		run->ws = (uint64_t)sqlite3_column_int64(st, 0);
-		run->head = (uint64_t)sqlite3_column_int64(st, 2);
-		run->next_dir = (uint64_t)sqlite3_column_int64(st, 3);
-		run->longest = (uint64_t)sqlite3_column_int64(st, 4);
-		sql_stop(st);
-	} else if (!r) {
-		if (!(run->c->head.flags & COMMIT_CREATE)) {
-			run->res->verdict = META_NO_WORKSPACE;
-			return 0;
-		}
-		r = workspace_create(run);
-	}
+	if (r <= 0)
+		return r;
+	run->ws = (uint64_t)sqlite3_column_int64(st, 0);
+	run->head = (uint64_t)sqlite3_column_int64(st, 2);
+	run->next_dir = (uint64_t)sqlite3_column_int64(st, 3);
+	run->longest = (uint64_t)sqlite3_column_int64(st, 4);
+	sql_stop(st);
+	return 1;
+}
+
+/* A workspace that is there is no stage any more; whose it was finds its answer in it. */
+static int workspace_stage(struct commit_run *run)
+{
+	char name[STAGE_NAME_MAX + 1];
+	int r;
+
+	stage_name(run->c->workspace, run->c->head.writer, name);
+	r = workspace_get(run, name);
+	run->staged = r > 0;
+	return r;
+}
+
+/* Return: 1, 0 when there is none and none may be made (verdict set), -errno. */
+static int workspace_find(struct commit_run *run)
+{
+	uint32_t flags = run->c->head.flags;
+	int r = workspace_get(run, run->c->workspace);
+
+	if (!r && flags & COMMIT_STAGE)
+		r = workspace_stage(run);
+	else if (!r && flags & COMMIT_CREATE)
+		r = workspace_create(run) ?: 1;
+	if (!r)
+		run->res->verdict = META_NO_WORKSPACE;
 	run->first_dir = run->next_dir;
-	run->version = run->head + 1;
-	return r < 0 ? r : 1;
+	run->version = run->staged ? 1 : run->head + 1;
+	return r;
 }
 
 static int replay(struct commit_run *run, sqlite3_stmt *st)
@@ -214,8 +241,13 @@ static int version_add(struct commit_run *run)
 
 	for (size_t i = 0; i < c->n_frames; i++)
 		bytes += c->frames[i].kind == META_FRAME_MADE ? 0 : c->frames[i].len;
-	err = sql_run(run->db, SQL_VERSION_ADD, "iiiiiuuiu", run->ws, run->version, run->writer,
-		      c->head.seq, c->time_ns, run->puts, run->deletes, bytes, run->moved);
+	if (run->version == run->head)
+		err = sql_run(run->db, SQL_VERSION_GROW, "iiiiuui", run->ws, run->version,
+			      c->head.seq, c->time_ns, run->puts, run->deletes, bytes);
+	else
+		err = sql_run(run->db, SQL_VERSION_ADD, "iiiiiuuiu", run->ws, run->version,
+			      run->writer, c->head.seq, c->time_ns, run->puts, run->deletes, bytes,
+			      run->moved);
 	if (!err)
 		err = sql_run(run->db, SQL_WORKSPACE_SET, "iiii", run->ws, run->version,
 			      run->next_dir, MAX(run->longest, run->sent_longest));
@@ -226,7 +258,9 @@ static int version_add(struct commit_run *run)
 static int conclude(struct commit_run *run)
 {
 	struct meta_result *res = run->res;
-	bool nothing = !run->puts && !run->deletes && !run->moved && run->c->head.base == BASE_NONE;
+	bool publish = run->c->head.flags & COMMIT_PUBLISH;
+	bool nothing = !run->puts && !run->deletes && !run->moved && !publish &&
+		       run->c->head.base == BASE_NONE;
 	int err = 0;
 
 	if (run->stop)
@@ -249,6 +283,8 @@ static int conclude(struct commit_run *run)
 		return 0;
 	if (!nothing)
 		err = version_add(run);
+	if (!err && publish)
+		err = sql_run(run->db, SQL_WORKSPACE_NAME, "it", run->ws, run->c->workspace);
 	if (!err)
 		err = writer_save(run);
 	return err ? err : 1;
@@ -267,15 +303,19 @@ static void pass_begin(struct commit_run *run)
 static int decide(struct commit_run *run)
 {
 	const struct commit_head *h = &run->c->head;
+	bool taken; /* the name of a stage, by a workspace */
 	int r = sql_tenant_add(run->db, run->c->tenant, &run->tenant);
 
 	if (!r)
 		r = workspace_find(run);
 	if (r > 0)
 		r = writer_find(run);
-	if (r <= 0)
+	else
 		return r;
-	if (h->base != BASE_NONE && h->base != run->head) {
+	taken = h->flags & COMMIT_STAGE && !run->staged && run->res->verdict != META_REPLAYED;
+	if (r < 0 || (!r && !taken))
+		return r;
+	if (taken || (h->base != BASE_NONE && h->base != run->head)) {
 		run->res->verdict = META_STALE_BASE;
 		run->res->version = run->head;
 		return 0;
@@ -382,11 +422,12 @@ static int epoch_writer(struct sql_conn *db, uint64_t ws, const uint8_t *writer,
 	return r;
 }
 
-static int epoch_give(struct sql_conn *db, uint64_t ws, const uint8_t *writer, uint64_t had,
+static int epoch_give(struct sql_conn *db, uint64_t ws, const struct commit_head *head,
 		      struct meta_result *ret, uint64_t *ret_epoch)
 {
 	static const struct sha none;
-	uint64_t epoch = 0;
+	const uint8_t *writer = head->writer;
+	uint64_t epoch = 0, had = head->epoch;
 	int64_t id = 0;
 	int r = epoch_writer(db, ws, writer, &id, &epoch);
 
@@ -403,24 +444,78 @@ static int epoch_give(struct sql_conn *db, uint64_t ws, const uint8_t *writer, u
 		       UINT64_C(0), &none, sizeof(none), UINT64_C(0));
 }
 
-/**
- * meta_epoch() - epoch() of struct meta_ops.
- */
-int meta_epoch(struct meta *meta, const char *workspace, const uint8_t writer[WRITER_BYTES],
-	       uint64_t had, struct meta_result *ret, uint64_t *ret_epoch)
+/* Return: 1 and the id of workspace @name, whose uid and version are in @ret; 0 there is none; -errno. */
+static int epoch_workspace(struct sql_conn *db, const char *name, struct meta_result *ret,
+			   uint64_t *ret_ws)
 {
-	struct sql_conn *db = &((struct meta_sqlite *)meta)->writer;
 	sqlite3_stmt *st;
-	uint64_t ws;
-	int r = sql_start(db, SQL_WORKSPACE, &st, "t", workspace);
+	int r = sql_start(db, SQL_WORKSPACE, &st, "t", name);
 
-	*ret = (struct meta_result){ .verdict = META_NO_WORKSPACE };
 	if (!r)
 		r = sql_step(db, st);
 	if (r <= 0)
 		return r;
-	ws = (uint64_t)sqlite3_column_int64(st, 0);
+	*ret_ws = (uint64_t)sqlite3_column_int64(st, 0);
+	if (sqlite3_column_bytes(st, 1) == sizeof(ret->uid))
+		memcpy(ret->uid, sqlite3_column_blob(st, 1), sizeof(ret->uid));
+	ret->version = (uint64_t)sqlite3_column_int64(st, 2);
 	sql_stop(st);
+	return 1;
+}
+
+static int stage_drop(struct sql_conn *db, uint64_t ws)
+{
+	static const enum sql_id drops[] = { SQL_ENTRIES_DROP, SQL_VERSIONS_DROP, SQL_WRITERS_DROP,
+					     SQL_WORKSPACE_DROP };
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(drops) && !err; i++)
+		err = sql_run(db, drops[i], "i", ws);
+	return err;
+}
+
+/*
+ * As epoch_workspace(), in the writer's stage, which is made if it is not there. What a client that has lost its
+ * state would not know to be in it must not be published: it begins anew.
+ */
+static int epoch_stage(struct sql_conn *db, const struct meta_commit *c, struct meta_result *ret,
+		       uint64_t *ret_ws)
+{
+	char name[STAGE_NAME_MAX + 1];
+	int64_t tenant;
+	int r;
+
+	stage_name(c->workspace, c->head.writer, name);
+	r = epoch_workspace(db, name, ret, ret_ws);
+	if (r < 0 || (r && (!ret->version || !memcmp(ret->uid, c->stage, sizeof(c->stage)))))
+		return r;
+	if (r)
+		r = stage_drop(db, *ret_ws);
+	if (!r)
+		r = sql_tenant_add(db, c->tenant, &tenant);
+	if (!r)
+		r = workspace_add(db, name, tenant);
+	return r ? r : epoch_workspace(db, name, ret, ret_ws);
+}
+
+/**
+ * meta_epoch() - epoch() of struct meta_ops.
+ */
+int meta_epoch(struct meta *meta, const struct meta_commit *c, struct meta_result *ret,
+	       uint64_t *ret_epoch)
+{
+	struct sql_conn *db = &((struct meta_sqlite *)meta)->writer;
+	uint64_t ws;
+	int r;
+
+	*ret = (struct meta_result){ .verdict = META_NO_WORKSPACE };
+	r = epoch_workspace(db, c->workspace, ret, &ws);
+	if (!r && c->head.flags & COMMIT_STAGE) {
+		r = epoch_stage(db, c, ret, &ws);
+		ret->staged = r > 0;
+	}
+	if (r <= 0)
+		return r;
 	ret->verdict = META_APPLIED;
-	return epoch_give(db, ws, writer, had, ret, ret_epoch);
+	return epoch_give(db, ws, &c->head, ret, ret_epoch);
 }

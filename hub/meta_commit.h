@@ -106,6 +106,7 @@ struct commit_run {
 	uint64_t longest;   /* no path of the workspace is longer */
 	int64_t tenant, writer;
 	bool created; /* the workspace is new */
+	bool staged;  /* it is a stage: its only version is changed until it is published */
 	bool noted;   /* nothing changes: only the answer is kept */
 	uint32_t puts, deletes, moved, refused;
 	uint32_t chunks;    /* looked up so far */

@@ -102,6 +102,11 @@
 	X(WORKSPACE_ADD, "INSERT INTO workspace(name, tenant, uid, head, next_dir, longest)" \
 			 " VALUES(?1, ?2, ?3, 0, ?4, 0)")                                   \
 	X(WORKSPACE_SET, "UPDATE workspace SET head=?2, next_dir=?3, longest=?4 WHERE id=?1") \
+	X(WORKSPACE_DROP, "DELETE FROM workspace WHERE id=?1")                              \
+	X(ENTRIES_DROP, "DELETE FROM entry WHERE ws=?1")                                    \
+	X(VERSIONS_DROP, "DELETE FROM version WHERE ws=?1")                                 \
+	X(WRITERS_DROP, "DELETE FROM writer WHERE ws=?1")                                   \
+	X(WORKSPACE_NAME, "UPDATE workspace SET name=?2 WHERE id=?1")                       \
 	X(WRITER, "SELECT id, epoch, seq, digest, version, outcomes FROM writer"            \
 		  " WHERE ws=?1 AND uid=?2")                                                \
 	X(WRITER_ADD, "INSERT INTO writer(ws, uid, epoch, seq, digest, version)"            \
@@ -111,6 +116,8 @@
 	X(WRITER_EPOCH, "UPDATE writer SET epoch=?2, seq=0, outcomes=NULL WHERE id=?1")     \
 	X(WRITER_FOREIGN, "SELECT max(version) FROM writer WHERE ws=?1 AND id<>?2")         \
 	X(VERSION_ADD, "INSERT INTO version VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")    \
+	X(VERSION_GROW, "UPDATE version SET seq=?3, time=?4, puts=puts+?5,"                 \
+			" deletes=deletes+?6, bytes=bytes+?7 WHERE ws=?1 AND v=?2")         \
 	X(VERSION_WRITER, "SELECT writer FROM version WHERE ws=?1 AND v=?2")                \
 	X(LOG, "SELECT v.v, v.time, w.uid, v.seq, v.puts, v.deletes, v.bytes, v.moves"               \
 	       " FROM version v JOIN writer w ON w.id=v.writer"                             \
@@ -222,8 +229,8 @@ void meta_reader_put(struct meta_sqlite *m, struct sql_conn *c);
 
 /* The larger verbs, a file each. */
 int meta_commit(struct meta *m, const struct meta_commit *c, struct meta_result *ret);
-int meta_epoch(struct meta *m, const char *workspace, const uint8_t writer[WRITER_BYTES],
-	       uint64_t had, struct meta_result *ret, uint64_t *ret_epoch);
+int meta_epoch(struct meta *m, const struct meta_commit *c, struct meta_result *ret,
+	       uint64_t *ret_epoch);
 int meta_manifest(struct meta *m, uint64_t ws, uint64_t version, const char *after,
 		  size_t after_len,
 		  int (*fn)(void *ctx, const struct entry *e, const struct meta_blob *blob),

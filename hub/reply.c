@@ -9,6 +9,7 @@
 #include "hub/reply.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -218,6 +219,17 @@ static void name_request(struct http_request *r)
 		reply_header(r, "Spate-Request", id);
 }
 
+/* For whoever sends bodies: how they may come (RFC 7694), and how long the hub was at it. */
+static void say_body(struct http_request *r)
+{
+	char took[40];
+
+	snprintf(took, sizeof(took), "hub;dur=%llu",
+		 (unsigned long long)((clock_ns() - r->whole_ns) / NSEC_PER_MSEC));
+	reply_header(r, "Accept-Encoding", "zstd");
+	reply_header(r, "Server-Timing", took);
+}
+
 enum MHD_Result reply_send(struct http_request *r)
 {
 	struct MHD_Response *resp = r->response;
@@ -226,6 +238,8 @@ enum MHD_Result reply_send(struct http_request *r)
 	if (!resp)
 		return MHD_NO;
 	name_request(r);
+	if (r->whole_ns)
+		say_body(r);
 	r->response = NULL;
 	ok = queue(r->mhd, r->status, resp);
 	MHD_destroy_response(resp);

@@ -56,45 +56,69 @@ bool versions_at(struct http_request *r, const struct meta_workspace *ws, uint64
 	return versions_check(r, ws, *ret);
 }
 
-/* @epoch: of the writer that asks, or NULL. */
-static void reply_workspace(struct http_request *r, const char *epoch)
+static void reply_workspace(struct http_request *r, const struct meta_workspace *ws,
+			    const char *epoch, bool staged)
 {
-	struct meta_workspace ws;
-	char id[2 * sizeof(ws.uid) + 1];
+	char id[2 * sizeof(ws->uid) + 1];
 
-	if (!versions_find(r, &ws))
-		return;
-	hex_encode(ws.uid, sizeof(ws.uid), id);
-	reply_json(r, json_pack("{s:s, s:s, s:I, s:i, s:s*}", "workspace", r->route.workspace, "id",
-				id, "version", (json_int_t)ws.version, "protocol", PROTO_VERSION,
-				"epoch", epoch));
+	hex_encode(ws->uid, sizeof(ws->uid), id);
+	reply_json(r,
+		   json_pack("{s:s, s:s, s:I, s:i, s:s*, s:o*}", "workspace", r->route.workspace,
+			     "id", id, "version", (json_int_t)ws->version, "protocol",
+			     PROTO_VERSION, "epoch", epoch, "staged", staged ? json_true() : NULL));
 }
 
 void versions_workspace(struct http_request *r)
 {
-	reply_workspace(r, NULL);
+	struct meta_workspace ws;
+
+	if (versions_find(r, &ws))
+		reply_workspace(r, &ws, NULL, false);
 }
 
 /* --- epochs ------------------------------------------------------------------------------ */
 
-/* Durable by now, so the version below is one that nothing older can follow. */
+/* As it was when the epoch was given: nothing older can follow that version. */
+static void reply_epoch(struct http_request *r, const struct work *w)
+{
+	const struct meta_result *res = &w->job.result;
+	struct meta_workspace ws = { .version = res->version };
+	char epoch[EPOCH_HEX + 1];
+
+	memcpy(ws.uid, res->uid, sizeof(ws.uid));
+	snprintf(epoch, sizeof(epoch), "%016llx", (unsigned long long)w->job.commit.head.epoch);
+	reply_workspace(r, &ws, epoch, res->staged);
+}
+
 static void on_epoch(struct http_request *r)
 {
 	const struct work *w = r->work;
-	char epoch[EPOCH_HEX + 1];
 
-	snprintf(epoch, sizeof(epoch), "%016llx", (unsigned long long)w->job.commit.head.epoch);
 	if (w->job.err)
 		reply_errno(r, w->job.err, "epoch");
 	else if (w->job.result.verdict == META_NO_WORKSPACE)
 		reply_no_workspace(r, r->route.workspace);
 	else
-		reply_workspace(r, epoch);
+		reply_epoch(r, w);
 }
 
-/* Return: 0 or the name of the query value that is wrong. */
-static const char *epoch_query(const struct http_request *r, struct commit_head *head)
+static const char *stage_query(const struct http_request *r, struct meta_commit *c)
 {
+	char text[2 * sizeof(c->stage) + 1];
+	int n = route_query(r->route.query, "stage", text, sizeof(text));
+
+	if (n == -ENOENT)
+		return NULL;
+	if (n < 0 || hex_decode(text, (size_t)n, c->stage, sizeof(c->stage)))
+		return "stage";
+	c->head.flags = COMMIT_STAGE;
+	return NULL;
+}
+
+/* Return: NULL or the name of the query value that is wrong. */
+static const char *epoch_query(const struct http_request *r, struct meta_commit *c)
+{
+	struct commit_head *head = &c->head;
 	char text[2 * WRITER_BYTES + 1];
 	int n = route_query(r->route.query, "writer", text, sizeof(text));
 	uint8_t bytes[sizeof(head->epoch)];
@@ -102,19 +126,19 @@ static const char *epoch_query(const struct http_request *r, struct commit_head 
 	if (n < 0 || hex_decode(text, (size_t)n, head->writer, WRITER_BYTES))
 		return "writer";
 	n = route_query(r->route.query, "epoch", text, sizeof(text));
-	if (n == -ENOENT)
-		return NULL;
-	if (n < 0 || hex_decode(text, (size_t)n, bytes, sizeof(bytes)))
-		return "epoch";
-	memcpy(&head->epoch, bytes, sizeof(bytes));
-	head->epoch = be64toh(head->epoch);
-	return NULL;
+	if (n != -ENOENT) {
+		if (n < 0 || hex_decode(text, (size_t)n, bytes, sizeof(bytes)))
+			return "epoch";
+		memcpy(&head->epoch, bytes, sizeof(bytes));
+		head->epoch = be64toh(head->epoch);
+	}
+	return stage_query(r, c);
 }
 
 void versions_epoch(struct http_request *r)
 {
-	struct commit_head head = { .epoch = 0 };
-	const char *wrong = epoch_query(r, &head);
+	struct meta_commit c = { .workspace = r->route.workspace };
+	const char *wrong = epoch_query(r, &c);
 	struct work *w;
 
 	if (wrong) {
@@ -124,8 +148,7 @@ void versions_epoch(struct http_request *r)
 	w = work_new(r, JOB_EPOCH);
 	if (!w)
 		return;
-	w->job.commit.workspace = r->route.workspace;
-	w->job.commit.head = head;
+	w->job.commit = c;
 	work_submit(w, on_epoch);
 }
 

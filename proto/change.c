@@ -204,13 +204,15 @@ int commit_head_get(struct wire_reader *r, struct commit_head *ret)
 	if (get_u64(r, 1, UINT64_MAX, "epoch: not a number", &h.epoch) ||
 	    get_u64(r, 2, UINT64_MAX, "seq: not a number", &h.seq) ||
 	    get_u64_or_nil(r, 3, REV_MAX, BASE_NONE, "base: not a version or nil", &h.base) ||
-	    get_flags(r, 4, COMMIT_ATOMIC | COMMIT_CREATE, &h.flags) ||
+	    get_flags(r, 4, COMMIT_FLAGS, &h.flags) ||
 	    get_u32(r, 5, UINT32_MAX, "n: not a 32-bit number", &h.n_changes))
 		return -SP_EMALFORMED;
 	if (h.n_changes > BULK_CHANGES_MAX) {
 		r->why = "n: more than 65536 changes";
 		return -SP_ETOOBIG;
 	}
+	if (h.flags & COMMIT_PUBLISH && !(h.flags & COMMIT_STAGE))
+		return refuse(r, "flags: nothing to publish without a stage");
 	*ret = h;
 	return 0;
 }

@@ -41,6 +41,9 @@ struct change {
 #define WRITER_BYTES 16
 #define COMMIT_ATOMIC 1u
 #define COMMIT_CREATE 2u
+#define COMMIT_STAGE 4u   /* a part of the first version, which nobody sees … */
+#define COMMIT_PUBLISH 8u /* … before the last one */
+#define COMMIT_FLAGS (COMMIT_ATOMIC | COMMIT_CREATE | COMMIT_STAGE | COMMIT_PUBLISH)
 #define BASE_NONE UINT64_MAX
 /* The upper bits of an epoch that a hub has given; a client that makes one up avoids them. */
 #define EPOCH_GIVEN (0xe90cull << 48)

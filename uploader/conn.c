@@ -16,8 +16,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <zstd.h>
 
 #define STRINGIFY_(x) #x
 #define STRINGIFY(x) STRINGIFY_(x)
@@ -27,13 +29,66 @@
 
 /* --- the request, out ---------------------------------------------------------------------- */
 
-static size_t request_bytes(const struct request *rq)
+static size_t out_bytes(const struct conn *c)
 {
 	size_t n = 0;
 
 	for (unsigned i = 0; i < POOL_SEGMENTS; i++)
-		n += rq->body[i].len;
+		n += c->out[i].len;
 	return n;
+}
+
+/* Compress up to @n bytes of the body into @out. Return: how many they became, 0 for more than @max. */
+static size_t pack(struct conn *c, size_t n, void *out, size_t max)
+{
+	ZSTD_outBuffer to = { .dst = out, .size = max };
+	size_t more = 1;
+
+	ZSTD_CCtx_reset(c->codec, ZSTD_reset_session_only);
+	if (ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(c->codec, n)))
+		return 0;
+	for (unsigned i = 0; i < POOL_SEGMENTS && (n || more); i++) {
+		ZSTD_inBuffer from = { .src = c->out[i].data, .size = MIN(n, c->out[i].len) };
+		bool last = n == from.size;
+
+		n -= from.size;
+		do {
+			more = ZSTD_compressStream2(c->codec, &to, &from,
+						    last ? ZSTD_e_end : ZSTD_e_continue);
+			if (ZSTD_isError(more) || (to.pos == max && (more || from.pos < from.size)))
+				return 0;
+		} while (from.pos < from.size || (last && more));
+		if (last)
+			break;
+	}
+	return to.pos;
+}
+
+/* One that hardly gets smaller, or too small to be believed, is sent as it is. */
+static void squeeze_body(struct conn *c)
+{
+	size_t n = out_bytes(c), max, packed;
+	enum squeeze_do what = c->codec ? squeeze_ask(c->squeeze, n) : SQUEEZE_NOT;
+	uint64_t begin = clock_ns();
+
+	if (what == SQUEEZE_NOT)
+		return;
+	if (what == SQUEEZE_TRY)
+		n = MIN(n, SQUEEZE_PROBE);
+	max = n - n / 16;
+	c->packed = malloc(max);
+	if (!c->packed)
+		return;
+	packed = pack(c, n, c->packed, max);
+	squeeze_coded(c->squeeze, n, packed ? packed : n, clock_ns() - begin);
+	if (what == SQUEEZE_TRY || !packed || n / SQUEEZE_RATIO_MAX >= packed) {
+		free(c->packed);
+		c->packed = NULL;
+		return;
+	}
+	memset(c->out, 0, sizeof(c->out));
+	c->out[0].data = c->packed;
+	c->out[0].len = c->packed_len = packed;
 }
 
 static size_t on_read(char *out, size_t size, size_t n, void *arg)
@@ -42,12 +97,11 @@ static size_t on_read(char *out, size_t size, size_t n, void *arg)
 	size_t room = size * n, done = 0;
 
 	while (done < room && c->segment < POOL_SEGMENTS) {
-		size_t left = c->rq->body[c->segment].len - c->offset;
+		size_t left = c->out[c->segment].len - c->offset;
 		size_t part = MIN(left, room - done);
 
 		if (part)
-			memcpy(out + done, (const char *)c->rq->body[c->segment].data + c->offset,
-			       part);
+			memcpy(out + done, (const char *)c->out[c->segment].data + c->offset, part);
 		done += part;
 		c->offset += part;
 		if (part == left) {
@@ -66,8 +120,8 @@ static int on_seek(void *arg, curl_off_t at, int origin)
 		return CURL_SEEKFUNC_FAIL;
 	c->segment = 0;
 	c->offset = (size_t)at;
-	while (c->segment < POOL_SEGMENTS && c->offset >= c->rq->body[c->segment].len)
-		c->offset -= c->rq->body[c->segment++].len;
+	while (c->segment < POOL_SEGMENTS && c->offset >= c->out[c->segment].len)
+		c->offset -= c->out[c->segment++].len;
 	return c->segment < POOL_SEGMENTS || !c->offset ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
@@ -108,6 +162,20 @@ static void take_protocol(struct conn *c, const char *value, const char *end)
 	c->rq->protocol = protocol;
 }
 
+/* "hub;dur=MILLISECONDS" */
+static void take_timing(struct conn *c, const char *value, const char *end)
+{
+	static const char key[] = "hub;dur=";
+	uint64_t ms = 0;
+
+	if ((size_t)(end - value) < strlen(key) || memcmp(value, key, strlen(key)))
+		return;
+	for (value += strlen(key); value < end && *value >= '0' && *value <= '9' && ms < 100000000;
+	     value++)
+		ms = ms * 10 + (uint64_t)(*value - '0');
+	c->hub_ns = (ms + 1) * NSEC_PER_MSEC;
+}
+
 static bool names_us(const struct conn *c, const char *value, const char *end)
 {
 	size_t n = strlen(c->id);
@@ -127,6 +195,10 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 		c->head_whole = false;
 	if (header_is(line, end, "Spate-Protocol", &value))
 		take_protocol(c, value, end);
+	if (header_is(line, end, "Accept-Encoding", &value))
+		c->offered = end - value >= 4 && !memcmp(value, "zstd", 4);
+	if (header_is(line, end, "Server-Timing", &value))
+		take_timing(c, value, end);
 	/* Whoever is on the way has lost count: the connection must not be used again, either. */
 	if (header_is(line, end, "Spate-Request", &value) && !names_us(c, value, end)) {
 		c->write_err = -EBADMSG;
@@ -172,7 +244,9 @@ static void set_fixed_options(struct conn *c, const struct conn_options *opt)
 
 int conn_open(struct conn *c, const struct conn_options *opt)
 {
-	*c = (struct conn){ .easy = curl_easy_init() };
+	*c = (struct conn){ .easy = curl_easy_init(),
+			    .squeeze = opt->squeeze,
+			    .codec = opt->codec };
 	if (!c->easy)
 		return -ENOMEM;
 	set_fixed_options(c, opt);
@@ -217,6 +291,8 @@ static int add_headers(struct conn *c, const char *authorization)
 	const char *type = c->rq->content_type;
 	char line[256];
 
+	if (c->packed && add_header(c, "Content-Encoding: zstd"))
+		return -ENOMEM;
 	snprintf(line, sizeof(line), "Spate-Request: %s", c->id);
 	if (add_header(c, line) || (authorization && add_header(c, authorization)) ||
 	    add_header(c, "Spate-Protocol: " STRINGIFY(PROTO_VERSION)) || add_header(c, "Expect:"))
@@ -245,7 +321,7 @@ static int set_url(struct conn *c, const char *origin)
 static int set_method(struct conn *c)
 {
 	const char *method = c->rq->method;
-	size_t bytes = request_bytes(c->rq);
+	size_t bytes = out_bytes(c);
 	bool get = !strcmp(method, "GET"), post = !strcmp(method, "POST");
 
 	if (get && bytes)
@@ -272,7 +348,13 @@ int conn_begin(struct conn *c, struct request *rq, const char *origin, const cha
 	c->segment = 0;
 	c->offset = 0;
 	c->write_err = 0;
-	c->head_whole = false;
+	c->head_whole = c->offered = false;
+	c->hub_ns = 0;
+	for (unsigned i = 0; i < POOL_SEGMENTS; i++) {
+		c->out[i].data = rq->body[i].data;
+		c->out[i].len = rq->body[i].len;
+	}
+	squeeze_body(c);
 	snprintf(c->id, sizeof(c->id), "%016llx", (unsigned long long)id);
 	c->why[0] = '\0';
 	err = set_url(c, origin);
@@ -352,6 +434,27 @@ static const char *transport_text(const struct conn *c, CURLcode code, int err)
 	return c->why[0] ? c->why : curl_easy_strerror(code);
 }
 
+/* How long the body was on the way: until the reply was here, without what the hub says it took for it. When
+ * the first byte came is no help: of an upload libcurl takes that for the first byte that went. */
+static void note_link(struct conn *c)
+{
+	curl_off_t begin_us = 0, end_us = 0;
+	uint64_t ns;
+
+	squeeze_offer(c->squeeze, c->offered);
+	curl_easy_getinfo(c->easy, CURLINFO_PRETRANSFER_TIME_T, &begin_us);
+	curl_easy_getinfo(c->easy, CURLINFO_TOTAL_TIME_T, &end_us);
+	ns = end_us > begin_us ? (uint64_t)(end_us - begin_us) * 1000 : 0;
+	if (c->hub_ns && ns > c->hub_ns)
+		squeeze_sent(c->squeeze, out_bytes(c), ns - c->hub_ns);
+}
+
+/* A hub that does not say that it reads zstd, and refuses it: the next try goes as it is. */
+static bool not_read(const struct conn *c, const struct attempt *a)
+{
+	return c->packed && !a->err && a->status == 400 && !c->offered;
+}
+
 struct attempt conn_end(struct conn *c, CURLcode code, int err)
 {
 	struct request *rq = c->rq;
@@ -362,7 +465,13 @@ struct attempt conn_end(struct conn *c, CURLcode code, int err)
 		request_line(rq->error, sizeof(rq->error), transport_text(c, code, a.err));
 	} else {
 		read_status(c, &a);
+		if (c->squeeze)
+			note_link(c);
+		if (not_read(c, &a))
+			a = (struct attempt){ .err = -ECONNABORTED };
 	}
+	free(c->packed);
+	c->packed = NULL;
 	rq->err = a.err;
 	rq->status = a.status;
 	if (!a.err && (a.status < 200 || a.status > 299))

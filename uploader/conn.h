@@ -9,6 +9,7 @@
 #define SPATE_UPLOADER_CONN_H
 
 #include "uploader/pool.h"
+#include "uploader/squeeze.h"
 
 #include <curl/curl.h>
 
@@ -21,14 +22,26 @@ struct conn_options {
 	uint64_t timeout_ns;
 	bool insecure;
 	bool direct; /* use no proxy */
+	struct squeeze *squeeze;
+	struct ZSTD_CCtx_s *codec; /* of the thread; or NULL: nothing is compressed */
 };
 
 struct conn {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct request *rq; /* on the wire, or NULL */
-	void *owner;        /* the pool's own */
-	unsigned segment;   /* of the body: where the next byte to send is */
+	struct {
+		const void *data;
+		size_t len;
+	} out[POOL_SEGMENTS]; /* its body, or */
+	void *packed;         /* that compressed; NULL: as it is */
+	size_t packed_len;
+	struct squeeze *squeeze; /* the pool's */
+	struct ZSTD_CCtx_s *codec;
+	uint64_t hub_ns;  /* what the reply says the hub took; 0: nothing */
+	bool offered;     /* the reply says that the hub reads zstd */
+	void *owner;      /* the pool's own */
+	unsigned segment; /* of the body: where the next byte to send is */
 	size_t offset;
 	int write_err;   /* why the reply was not taken */
 	char id[17];     /* of this try; the reply must name it, if it names any */

@@ -25,6 +25,7 @@ struct remote_state {
 	uint8_t uid[16];
 	uint64_t version;
 	uint64_t epoch; /* of the writer that asked with epoch_request(); else 0 */
+	bool staged; /* it is the writer's stage: a part is what a commit makes, until one publishes it */
 };
 
 /** struct push - one cycle on its way. Its owner keeps it until the last request ended. */
@@ -56,10 +57,11 @@ struct remote_ops {
 	int (*state_reply)(struct remote *r, const struct request *rq, struct remote_state *ret);
 	/**
 	 * epoch_request() - ask the same as @writer, who is given the only epoch of which commits are applied
-	 * from then on: @had, if it is that one, or another.
+	 * from then on: @had, if it is that one, or another. @stage: where there is no workspace, go on
+	 * with the one of this id that nobody sees before it is complete, or begin one; NULL: do not.
 	 */
 	int (*epoch_request)(struct remote *r, const uint8_t writer[WRITER_BYTES], uint64_t had,
-			     struct request *rq);
+			     const uint8_t *stage, struct request *rq);
 	/**
 	 * next() - fill the next request of @p. Return: 1 filled, 0 the push has ended, -SP_ETOOBIG for a
 	 * body over the limit, -EINVAL for a bulk that is not finished. @step 0 begins (again).

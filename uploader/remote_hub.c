@@ -62,13 +62,18 @@ static int hub_state_request(struct remote *r, struct request *rq)
 }
 
 static int hub_epoch_request(struct remote *r, const uint8_t writer[WRITER_BYTES], uint64_t had,
-			     struct request *rq)
+			     const uint8_t *stage, struct request *rq)
 {
-	char hex[2 * WRITER_BYTES + 1], after[96];
+	char hex[2 * WRITER_BYTES + 1], after[160];
+	int n;
 
 	hex_encode(writer, WRITER_BYTES, hex);
-	snprintf(after, sizeof(after), "/epoch?writer=%s&epoch=%016llx", hex,
-		 (unsigned long long)had);
+	n = snprintf(after, sizeof(after), "/epoch?writer=%s&epoch=%016llx", hex,
+		     (unsigned long long)had);
+	if (stage) {
+		hex_encode(stage, sizeof(((struct remote_state *)0)->uid), hex);
+		snprintf(after + n, sizeof(after) - (size_t)n, "&stage=%s", hex);
+	}
 	return fill(r, rq, "POST", after, STATE_REPLY_MAX);
 }
 
@@ -103,6 +108,7 @@ static int parse_state(const struct remote *r, const json_t *body, struct remote
 	    !json_is_integer(version) || json_integer_value(version) < 0)
 		return -SP_EINTEGRITY;
 	s.version = (uint64_t)json_integer_value(version);
+	s.staged = json_is_true(json_object_get(body, "staged"));
 	*ret = s;
 	return 0;
 }

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #define TOKEN "0123456789abcdef"
 #define BEARER "Bearer " TOKEN
@@ -173,6 +174,24 @@ static unsigned ask(const struct fake_request *rq, bool may_close)
 	return status;
 }
 
+static unsigned char packed[1u << 20];
+static bool packs;       /* bodies are sent compressed, */
+static unsigned damaged; /* with this done to them; 0: nothing */
+
+/* Compressed, and maybe one byte of that changed. */
+static void pack_body(struct fake_request *rq)
+{
+	size_t n = ZSTD_compress(packed, sizeof(packed), rq->body, rq->len, 1);
+
+	must(!ZSTD_isError(n));
+	if (damaged)
+		packed[damaged % n] ^= (unsigned char)(1 + damaged / 256 % 255);
+	rq->body = packed;
+	rq->len = n;
+	rq->headers[2].name = "Content-Encoding";
+	rq->headers[2].value = "zstd";
+}
+
 static unsigned ask_body(const char *target, const struct buf *b)
 {
 	struct fake_request rq = {
@@ -180,7 +199,9 @@ static unsigned ask_body(const char *target, const struct buf *b)
 	};
 	char length[32];
 
-	snprintf(length, sizeof(length), "%zu", b->len);
+	if (packs)
+		pack_body(&rq);
+	snprintf(length, sizeof(length), "%zu", rq.len);
 	rq.headers[0].name = "Authorization";
 	rq.headers[0].value = BEARER;
 	rq.headers[1].name = "content-length";
@@ -286,7 +307,8 @@ static void put_commit_head(struct fuzz_in *in, uint32_t n)
 		.epoch = 1,
 		.seq = 1 + v / 16,
 		.base = v & 4 ? v / 32 : BASE_NONE,
-		.flags = (v & 1 ? 0 : COMMIT_CREATE) | (v & 2 ? COMMIT_ATOMIC : 0),
+		.flags = (v & 1 ? 0 : COMMIT_CREATE) | (v & 2 ? COMMIT_ATOMIC : 0) |
+			 (v >= 0xe0 ? COMMIT_STAGE : 0) | (v >= 0xf0 ? COMMIT_PUBLISH : 0),
 		.n_changes = n,
 	};
 
@@ -348,7 +370,7 @@ static void serve_query(struct fuzz_in *in)
 	must(!query_head_put(&body, n));
 	for (unsigned i = 0; i < n; i++)
 		must(!query_hash_put(&body, &contents[fuzz_number(in, 1) % (DELTA + 1)].hash));
-	must(ask_body("/v1/blobs/query", &body) == 200);
+	must(ask_body("/v1/blobs/query", &body) == 200 || damaged);
 }
 
 static void serve_join(struct fuzz_in *in)
@@ -419,8 +441,8 @@ static void serve_raw(struct fuzz_in *in)
 	rq.len = raw.n;
 	rq.headers[0].name = "Content-Length";
 	rq.headers[0].value = length;
-	rq.headers[1].name = keys[v / 8 % 4];
-	rq.headers[1].value = value;
+	rq.headers[1].name = v & 0x40 ? "Content-Encoding" : keys[v / 8 % 4];
+	rq.headers[1].value = v & 0x40 && !value[0] ? "zstd" : value;
 	rq.headers[2].name = v & 0x80 ? NULL : "Authorization";
 	rq.headers[2].value = BEARER;
 	ask(&rq, true);
@@ -430,6 +452,8 @@ static void serve_one(struct fuzz_in *in)
 {
 	unsigned how = (unsigned)fuzz_number(in, 1);
 
+	packs = how & 0x40;
+	damaged = packs && how & 0x80 ? (unsigned)fuzz_number(in, 2) : 0;
 	buf_clear(&body);
 	buf_clear(&frames);
 	buf_clear(&records);

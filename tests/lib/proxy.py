@@ -438,3 +438,52 @@ class Proxy:
         finally:
             with self.mu:
                 self.in_flight -= 1
+
+
+class Link:
+    """A slow link to a hub: what a client sends arrives at so many bytes a second. Counts them."""
+
+    def __init__(self, target, bytes_s):
+        self.target, self.bytes_s, self.sent = target, bytes_s, 0
+        self.s = socket.socket()
+        self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)  # of a link that holds little
+        self.s.bind(("127.0.0.1", 0))
+        self.s.listen(64)
+        self.port = self.s.getsockname()[1]
+        self.turn = threading.Lock()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.s.accept()
+            except OSError:
+                return
+            try:
+                hub = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                client.close()
+                continue
+            for a, b, slow in (client, hub, True), (hub, client, False):
+                threading.Thread(target=self.carry, args=(a, b, slow), daemon=True).start()
+
+    def carry(self, a, b, slow):
+        try:
+            while part := a.recv(1 << 13 if slow else 1 << 16):
+                if slow and self.bytes_s:
+                    with self.turn:  # all connections share it
+                        time.sleep(len(part) / self.bytes_s)
+                        self.sent += len(part)
+                elif slow:
+                    self.sent += len(part)
+                b.sendall(part)
+        except OSError:
+            pass
+        for s in a, b:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.s.close()

@@ -515,6 +515,8 @@ static bool find_workspace(struct run *r, const char *workspace)
 
 	if (h->exists && !strcmp(h->workspace, workspace))
 		return true;
+	if (r->c->head.flags & COMMIT_STAGE)
+		hub_breach(h, "a part of a first push, from a watch");
 	r->created = r->c->head.flags & COMMIT_CREATE;
 	if (h->exists && r->created)
 		hub_breach(h, "a second workspace, %s", workspace);

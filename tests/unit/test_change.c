@@ -202,6 +202,8 @@ static int head_back(struct commit_head *h)
 Test(commit_head, comes_back, .init = setup, .fini = teardown)
 {
 	static const uint64_t bases[] = { 0, 9, BASE_NONE - 1, BASE_NONE };
+	static const uint32_t flags[] = { 0, COMMIT_ATOMIC | COMMIT_CREATE, COMMIT_STAGE,
+					  COMMIT_FLAGS };
 
 	for (size_t i = 0; i < 4; i++) {
 		struct commit_head h = {
@@ -209,7 +211,7 @@ Test(commit_head, comes_back, .init = setup, .fini = teardown)
 			.epoch = UINT64_MAX,
 			.seq = i,
 			.base = bases[i],
-			.flags = (uint32_t)i,
+			.flags = flags[i],
 			.n_changes = BULK_CHANGES_MAX,
 		};
 		struct commit_head back;
@@ -224,10 +226,13 @@ Test(commit_head, comes_back, .init = setup, .fini = teardown)
 
 Test(commit_head, refuses_unknown_flags_and_too_many_changes, .init = setup, .fini = teardown)
 {
-	struct commit_head h = { .flags = 4 }, back = { .seq = 77 };
+	struct commit_head h = { .flags = COMMIT_FLAGS + 1 }, back = { .seq = 77 };
 
 	cr_assert_eq(commit_head_put(&out, &h), 0);
 	cr_expect_eq(head_back(&back), -SP_EMALFORMED);
+	h.flags = COMMIT_PUBLISH;
+	cr_assert_eq(commit_head_put(&out, &h), 0);
+	cr_expect_eq(head_back(&back), -SP_EMALFORMED, "there is nothing to publish");
 	h = (struct commit_head){ .n_changes = BULK_CHANGES_MAX + 1 };
 	cr_assert_eq(commit_head_put(&out, &h), 0);
 	cr_expect_eq(head_back(&back), -SP_ETOOBIG);

@@ -44,6 +44,17 @@ Test(framing, one_length_is_taken_whatever_its_case)
 	cr_expect_eq(f.lengths, 1);
 }
 
+Test(framing, codings_of_the_content_are_counted_and_zstd_is_known)
+{
+	struct framing f = of(HEADERS({ "content-encoding", "ZSTD" }));
+
+	cr_expect(f.codings == 1 && f.zstd && !framing_doubtful(&f));
+	f = of(HEADERS({ "Content-Encoding", "zstd" }, { "Content-Encoding", "gzip" }));
+	cr_expect(f.codings == 2 && f.zstd);
+	f = of(HEADERS({ "Content-Encoding", "zstd, zstd" }));
+	cr_expect(f.codings == 1 && !f.zstd);
+}
+
 Test(framing, two_lengths_are_refused_equal_or_not)
 {
 	expect_fault(of(HEADERS({ "Content-Length", "5" }, { "Content-Length", "5" })), "Content-"

@@ -250,22 +250,31 @@ Test(remote_hub, an_epoch_is_asked_for_and_must_be_one_that_a_hub_gives)
 		STATE ",\"epoch\":\"e90b000000000001\"}",
 	};
 	const uint8_t writer[WRITER_BYTES] = { 0xab, 1 };
+	const uint8_t stage[16] = { 0xcd, [15] = 2 };
 	struct remote_state s = { .epoch = 1 };
 	struct fixture f;
 
 	open_with(&f, 1);
-	cr_assert_eq(f.r->ops->epoch_request(f.r, writer, 0x1f, &f.rq), 0);
+	cr_assert_eq(f.r->ops->epoch_request(f.r, writer, 0x1f, NULL, &f.rq), 0);
 	cr_expect_str_eq(f.rq.method, "POST");
 	cr_expect_str_eq(f.rq.path, "/v1/workspaces/w.1/"
 				    "epoch?writer=ab01000000000000000000000000000"
 				    "0&epoch=000000000000001f");
 	cr_expect_eq(f.rq.body[0].len, 0);
 	cr_assert_eq(state_of(&f, 200, "", STATE ",\"epoch\":\"e90c0000000000ff\"}", &s), 0);
-	cr_expect(s.exists && s.epoch == (EPOCH_GIVEN | 0xff));
+	cr_expect(s.exists && s.epoch == (EPOCH_GIVEN | 0xff) && !s.staged);
+	cr_assert_eq(state_of(&f, 200, "", STATE ",\"epoch\":\"e90c0000000000ff\",\"staged\":true}",
+			      &s),
+		     0);
+	cr_expect(s.exists && s.staged);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		cr_expect_eq(state_of(&f, 200, "", bad[i], &s), -SP_EINTEGRITY, "%s", bad[i]);
 	cr_assert_eq(state_of(&f, 404, "WORKSPACE_NOT_FOUND", "{}", &s), 0);
-	cr_expect(!s.exists && !s.epoch);
+	cr_expect(!s.exists && !s.epoch && !s.staged);
+	cr_assert_eq(f.r->ops->epoch_request(f.r, writer, 0, stage, &f.rq), 0);
+	cr_expect_str_eq(strchr(f.rq.path, '?'), "?writer=ab010000000000000000000000000000"
+						 "&epoch=0000000000000000"
+						 "&stage=cd000000000000000000000000000002");
 	cr_expect_eq(answer_text(&f, 409, "STALE_EPOCH", "{}"), -SP_ESUPERSEDED);
 	close_all(&f);
 }
