@@ -35,6 +35,8 @@
 #define BATCH_BYTES 4096u       /* about what a read(2) brings in a storm */
 #define SPINS 200u
 #define WRITERS 2u
+#define POLL_MS 10
+#define IDLE_POLLS 50u /* in a row, after the writers' end: somebody may just not be running */
 #define CK_SLOTS 65536u
 
 /* An event with a name of up to 15 bytes, as the kernel writes it. */
@@ -296,29 +298,32 @@ static int storm_write(const struct storm *s, unsigned i)
 	return 0;
 }
 
-/* All of a storm's events came; or its end is past and nothing comes any more: the kernel dropped some. */
-static bool storm_over(const struct storm *s, size_t seen)
+/* All of a storm's events came; or, long after its end, nothing comes any more: the kernel dropped some. */
+static bool storm_over(const struct storm *s, size_t seen, unsigned idle)
 {
 	return seen >= 2 * (size_t)WRITERS * s->r->files ||
-	       (atomic_load(&s->written) == WRITERS && clock_ns() - s->end > 20 * NSEC_PER_MSEC);
+	       (atomic_load(&s->written) == WRITERS && idle >= IDLE_POLLS);
 }
 
 static size_t read_bare(struct storm *s)
 {
 	static char data[SLICE_BYTES] __attribute__((aligned(8)));
 	struct pollfd p = { .fd = s->inotify, .events = POLLIN };
+	unsigned idle = 0;
 	size_t seen = 0;
 
-	while (!storm_over(s, seen)) {
+	while (!storm_over(s, seen, idle)) {
 		ssize_t n;
 
-		if (poll(&p, 1, 10) <= 0)
+		idle++;
+		if (poll(&p, 1, POLL_MS) <= 0)
 			continue;
 		n = read(s->inotify, data, sizeof(data));
 		if (n <= 0)
 			continue;
 		seen += decode(data, (size_t)n, &s->r->sum);
 		s->end = clock_ns();
+		idle = 0;
 	}
 	return seen;
 }
@@ -327,9 +332,10 @@ static size_t read_ring(struct storm *s)
 {
 	struct ring *ring = s->r->ring;
 	struct pollfd p = { .fd = ring_consumer_fd(ring), .events = POLLIN };
+	unsigned idle = 0;
 	size_t seen = 0;
 
-	while (!storm_over(s, seen)) {
+	while (!storm_over(s, seen, idle)) {
 		const void *data;
 		size_t n = MIN(ring_peek(ring, &data), SLICE_BYTES);
 
@@ -337,8 +343,10 @@ static size_t read_ring(struct storm *s)
 			seen += decode(data, n, &s->r->sum);
 			s->end = clock_ns();
 			ring_consume(ring, n);
+			idle = 0;
 		} else if (ring_consumer_sleep(ring)) {
-			poll(&p, 1, 10);
+			idle++;
+			poll(&p, 1, POLL_MS);
 			ring_consumer_awake(ring);
 		}
 	}
