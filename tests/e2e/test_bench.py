@@ -13,10 +13,6 @@ LEAVES_OUT = "while :; do rsync -a --delete --exclude=/f5 {from}/ {to}/; sleep 0
 MIRRORS = "while :; do rsync -a --delete {from}/ {to}/; sleep 0.05; done"
 
 
-def runs_of(results):
-    return {(r["workload"], r["target"]): r for r in results["runs"]}
-
-
 def every_workload_is_exact_against_spate():
     with Place() as p:
         p.run("--workload", "all", "--target", "spate", "--rounds", "1", "--scale", "0.01,w9=0.001,w11=0.02",
@@ -34,12 +30,28 @@ def every_workload_is_exact_against_spate():
         p.nothing_left()
 
 
-def the_same_on_the_disk():
+def the_same_on_the_disk_in_rounds():
     with Place(None) as p:
-        p.run("--workload", "w2,w5,w6,w7", "--target", "spate", "--rounds", "2", "--scale", "0.01", "--json", p.json)
+        p.run("--workload", "w2,w6", "--target", "spate", "--rounds", "2", "--scale", "0.01", "--json", p.json)
         runs = p.results()["runs"]
-        check([r["verdict"] for r in runs] == ["exact"] * 8, runs)
-        check([r["round"] for r in runs] == [0] * 4 + [1] * 4, runs)
+        check([(r["workload"], r["round"], r["verdict"]) for r in runs] ==
+              [("w2", 0, "exact"), ("w6", 0, "exact"), ("w2", 1, "exact"), ("w6", 1, "exact")], runs)
+        p.nothing_left()
+
+
+def rounds_that_pass_the_budget_are_left_out():
+    with Place() as p:
+        r = p.run("--workload", "w1", "--rounds", "1000", "--budget", "3", "--json", p.json)
+        check("no time was left" in r.stderr, r.stderr)
+        check(0 < len(p.results()["runs"]) < 1000, len(p.results()["runs"]))
+        p.nothing_left()
+
+
+def targets_take_turns_at_being_first():
+    with Place() as p:
+        p.run("--workload", "w1", "--peer-cmd", MIRRORS, "--rounds", "3", "--json", p.json)
+        first = [r["target"] for r in p.results()["runs"]][::2]
+        check(first[0] == first[2] != first[1], first)
         p.nothing_left()
 
 
@@ -78,6 +90,8 @@ def unknown_words_are_refused_with_those_there_are():
         p.refused("--target", "carrier-pigeon", words=["carrier-pigeon", "spate"])
         p.refused("--scale", "much", words=["--scale much", "0.5"])
         p.refused("--rounds", "0", words=["--rounds"])
+        p.refused("--json", "/nowhere/at/all.json", words=["--json /nowhere/at/all.json"])
+        p.refused("--target", "peer-cmd", words=["--peer-cmd"])
 
 
 def a_peer_that_is_not_installed_names_its_package():
@@ -148,7 +162,8 @@ def a_death_takes_its_children_along():
         wait_for(lambda: not p.of_ours(), "the end of its children")
 
 
-main([every_workload_is_exact_against_spate, the_same_on_the_disk, a_hub_that_is_there_can_be_measured,
+main([every_workload_is_exact_against_spate, the_same_on_the_disk_in_rounds,
+      rounds_that_pass_the_budget_are_left_out, targets_take_turns_at_being_first, a_hub_that_is_there_can_be_measured,
       a_command_that_mirrors_is_measured, what_a_target_leaves_out_is_told,
       unknown_words_are_refused_with_those_there_are, a_peer_that_is_not_installed_names_its_package,
       a_directory_that_is_not_empty_is_left_alone, an_interrupt_ends_it_in_order, a_death_takes_its_children_along,
