@@ -99,15 +99,18 @@ static int by_u64(const void *a, const void *b)
 
 double figure_latency_ms(const struct run *run, double p)
 {
-	__cleanup_free uint64_t *sorted = NULL;
 	size_t n = run->n_latencies, rank;
+	uint64_t *sorted = n ? malloc(n * sizeof(*sorted)) : NULL;
+	double ms;
 
-	if (!n || !(sorted = malloc(n * sizeof(*sorted))))
+	if (!sorted)
 		return NAN;
 	memcpy(sorted, run->latencies, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), by_u64);
 	rank = (size_t)ceil(p / 100 * (double)n);
-	return (double)sorted[rank ? MIN(rank, n) - 1 : 0] / 1e6;
+	ms = (double)sorted[rank ? MIN(rank, n) - 1 : 0] / 1e6;
+	free(sorted);
+	return ms;
 }
 
 static double alone_s(const struct run *run)

@@ -71,15 +71,16 @@ static int make_dir(int root, unsigned d, unsigned per_dir, unsigned char *data,
 
 int micro_tree_make(const char *path, unsigned dirs, unsigned per_dir, size_t bytes)
 {
-	void *data __cleanup_free = malloc(bytes + 1);
-	int root __cleanup_close = -1;
+	__cleanup_free void *data = malloc(bytes + 1);
+	__cleanup_close int root = -1;
 	int err = data ? 0 : -ENOMEM;
 
 	if (!err && mkdir(path, 0755))
-		return -errno;
-	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return -errno;
+		err = -errno;
+	if (!err) {
+		root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		err = root < 0 ? -errno : 0;
+	}
 	for (unsigned d = 0; !err && d < dirs; d++)
 		err = interrupted() ? -EINTR : make_dir(root, d, per_dir, data, bytes);
 	return err;
