@@ -166,7 +166,7 @@ static size_t behind_points(const struct run *run, struct point *out)
 
 static void behind_line(const struct chart *c, const struct run *run)
 {
-	__cleanup_free struct point *p = malloc((run->n_samples + 1) * sizeof(*p));
+	struct point *p = malloc((run->n_samples + 1) * sizeof(*p));
 	char title[128], text[TEXT_MAX];
 	size_t n = p ? behind_points(run, p) : 0;
 
@@ -176,6 +176,7 @@ static void behind_line(const struct chart *c, const struct run *run)
 		svg_line(c, p, n, chart_class(run->target), title);
 	if (n)
 		svg_dot(c, p[n - 1], chart_class(run->target), title);
+	free(p);
 }
 
 void chart_behind(const struct results *r, const struct row *rows, size_t n, struct buf *out)
@@ -260,6 +261,7 @@ void chart_durable(const struct results *r, const struct row *row, struct buf *o
 /* --- single saves --------------------------------------------------------------------------- */
 
 #define NINES 3.0 /* up to 99.9 % */
+#define SAVE_POINTS 61u
 
 static const char *tick_percentile(char *out, double v)
 {
@@ -271,11 +273,11 @@ static const char *tick_percentile(char *out, double v)
 
 static void saves_line(const struct chart *c, const struct run *run)
 {
-	struct point p[61];
+	struct point p[SAVE_POINTS];
 	char title[160], p50[TEXT_MAX], p99[TEXT_MAX];
 
-	for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
-		double nines = NINES * (double)i / (double)(ARRAY_SIZE(p) - 1);
+	for (size_t i = 0; i < SAVE_POINTS; i++) {
+		double nines = NINES * (double)i / (SAVE_POINTS - 1.0);
 
 		p[i].x = nines;
 		p[i].y = figure_latency_ms(run, 100 * (1 - pow(10, -nines)));
@@ -283,7 +285,7 @@ static void saves_line(const struct chart *c, const struct run *run)
 	snprintf(title, sizeof(title), "%.40s: p50 %.40s, p99 %.40s", run->target,
 		 text_seconds(p50, figure_p50_ms(run) / 1e3),
 		 text_seconds(p99, figure_p99_ms(run) / 1e3));
-	svg_line(c, p, ARRAY_SIZE(p), chart_class(run->target), title);
+	svg_line(c, p, SAVE_POINTS, chart_class(run->target), title);
 }
 
 void chart_saves(const struct results *r, const struct row *rows, size_t n, struct buf *out)
@@ -404,12 +406,14 @@ static bool cpu_axes(const struct results *r, const struct row *rows, size_t n, 
 void chart_cpu(const struct results *r, const struct row *rows, size_t n, const char *fs,
 	       struct buf *out)
 {
-	__cleanup_free struct point *p = malloc((n + 1) * sizeof(*p));
+	struct point *p = malloc((n + 1) * sizeof(*p));
 	struct chart c = { .out = out };
 	char caption[64];
 
-	if (!p || !cpu_axes(r, rows, n, fs, p, &c))
+	if (!p || !cpu_axes(r, rows, n, fs, p, &c)) {
+		free(p);
 		return;
+	}
 	snprintf(caption, sizeof(caption), "CPU against files, %.30s", fs);
 	svg_open(out, HEIGHT, caption, "log scales; across: the cost of a file");
 	svg_ticks(&c, tick_number, tick_seconds);
@@ -419,4 +423,5 @@ void chart_cpu(const struct results *r, const struct row *rows, size_t n, const 
 			cpu_target(&c, p, cpu_points(r, rows, n, fs, rows[i - 1].target, p),
 				   rows[i - 1].target);
 	svg_close(out);
+	free(p);
 }
