@@ -546,7 +546,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 	expand_spot(f, item, &at);
 	expand_ignored(f, d, item);
 	if (item->result == READ_DIR)
-		ladder_found_dir(s->ladder, d, item->name, item->name_len, now);
+		ladder_met_dir(s->ladder, d, item->name, item->name_len, &item->st, now);
 	err = expand_places(f, item, d);
 	if (err) {
 		flight_back(f, item, err == -EAGAIN ? now + SYNC_MOVED_NS : 0);

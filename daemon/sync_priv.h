@@ -183,6 +183,7 @@ struct sync {
 	struct scan *scan;
 	struct rules rules; /* what is not kept */
 	int next_wd;        /* next stand-in */
+	int root_fd;        /* while there are visits; -1: none */
 	int parent_fd;      /* of the visit under way, with what it was opened for; -1: none */
 	uint64_t parent_serial;
 	struct path_ident parent_ident;
@@ -384,8 +385,9 @@ void poll_run(struct sync *s, uint64_t now);
 uint64_t poll_due(const struct sync *s);
 /** poll_ask() - a round over the unwatched part that begins after now, held in the current epoch. */
 void poll_ask(struct sync *s);
-/** poll_standin() - whether the directory @fd, with node @d, is to be polled; its file system is named. */
-bool poll_standin(struct sync *s, const struct dir *d, int fd);
+/** poll_standin() - whether the directory @fd, with node @d, is to be polled; its file system is named.
+ * On the same mount as a watched parent it is not asked for its file system. */
+bool poll_standin(struct sync *s, const struct dir *d, int fd, const struct path_ident *ident);
 /** poll_pay() - looking at a directory, for the reason in @flags, took @cpu_ns. */
 void poll_pay(struct sync *s, uint32_t flags, uint64_t cpu_ns);
 /** poll_found() - a listing of @d shows that @name differs: is it what no event told? */
