@@ -45,6 +45,7 @@
 #define SYNC_SLICE_NS (5 * 1000000ull)     /* longest stretch of one kind of work */
 #define SYNC_RETRY_NS (5 * 1000000000ull)  /* unreadable and refused paths, a refusing hub */
 #define SYNC_MOVED_NS (5 * 1000000ull)     /* a directory moved under the reader: look again */
+#define SYNC_FITS_MIN 256u                 /* files a cycle takes if there are as many */
 #define SYNC_SETTLE_NS (1000 * 1000000ull) /* look for rest this often */
 #define SYNC_FLIGHTS 2                     /* one is read while the other is committed */
 #define SYNC_CHUNKS 4                      /* chunks of large files on their way */
@@ -71,6 +72,7 @@ struct sent {
 	bool theirs;                   /* refused for good: the path is another writer's */
 	bool kept;                     /* … and what is here is held */
 	bool beside;                   /* put under another name, beside theirs */
+	bool doubted;                  /* its row says already that it is on its way */
 	const struct outcome *outcome; /* NULL: applied, rev = version */
 	uint64_t key, to_key;          /* see once.h */
 	struct index_row row;
@@ -82,7 +84,8 @@ enum flight_state { FLIGHT_FREE, FLIGHT_READING, FLIGHT_READ, FLIGHT_SENDING };
 struct flight_dir {
 	uint64_t serial, id;
 	const char *path;
-	bool ignored; /* when its changes were made: nothing in it is kept */
+	bool ignored;  /* when its changes were made: nothing in it is kept */
+	bool anchored; /* it can be found through rows */
 };
 
 /** struct flight - one cycle between the dirty set and its acknowledgement. */
@@ -221,6 +224,7 @@ struct sync {
 	bool uid_known;
 	uint64_t epoch, seq; /* of commit ids */
 	size_t batch_files, batch_bytes;
+	size_t fits;             /* files that a body has room for, as the last cycles tell */
 	uint64_t quiet_until_ns; /* a refusing hub is left alone until then */
 	unsigned fruitless;      /* commits in a row of which nothing holds */
 	/* what is true */
