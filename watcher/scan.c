@@ -413,6 +413,7 @@ static void *scan_main(void *arg)
 	struct pass *p = calloc(1, sizeof(*p));
 	struct job *slot;
 
+	thread_yields();
 	while ((slot = queue_pop(s->jobs))) {
 		struct job job = *slot;
 		int err;
