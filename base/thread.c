@@ -5,11 +5,13 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 int thread_start(pthread_t *ret_thread, const char *name, void *(*fn)(void *), void *arg)
@@ -30,6 +32,19 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*fn)(void *), v
 	pthread_setname_np(thread, short_name);
 	*ret_thread = thread;
 	return 0;
+}
+
+#define YIELDS_NICE 5
+
+void thread_yields(void)
+{
+	const struct sched_param none = { .sched_priority = 0 };
+	pid_t self = gettid();
+
+	pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+	errno = 0;
+	if (getpriority(PRIO_PROCESS, (id_t)self) < YIELDS_NICE && !errno)
+		setpriority(PRIO_PROCESS, (id_t)self, YIELDS_NICE);
 }
 
 struct queue {

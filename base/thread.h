@@ -15,6 +15,14 @@
  */
 int thread_start(pthread_t *ret_thread, const char *name, void *(*fn)(void *), void *arg);
 
+/**
+ * thread_yields() - where processors are contended, this thread leaves them to others: it takes none away
+ * when it wakes, and of the time it gets a third of an ordinary thread's share. For good.
+ *
+ * Source: sched(7), setpriority(2); a nice value is a thread's own on Linux. What is not permitted is left.
+ */
+void thread_yields(void);
+
 /*
  * struct queue - a bounded first-in first-out queue of pointers, any number of threads on
  * either side. Optionally signals an eventfd when it becomes non-empty, so that an epoll loop

@@ -4,6 +4,7 @@
  * that is gone one for everything known below it. What is put goes by its path on disk, what is deleted
  * by its path at the remote: they differ where a directory was moved (moves.c).
  */
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
@@ -244,8 +245,9 @@ static bool expand_has_dir(struct flight *f, const struct read_item *item)
  * deletes it if it is gone meanwhile. It also fixes the id under which a new directory's contents are
  * kept, whatever becomes of its node before the answer.
  */
-static void expand_intent(struct flight *f, const struct read_item *item, struct index_row *row)
+static void expand_intent(struct flight *f, const struct read_item *item, struct sent *sent)
 {
+	struct index_row *row = &sent->row;
 	struct index_row intent = { .type = row->type,
 				    .flags = INDEX_UNCONFIRMED,
 				    .mode = UINT32_MAX };
@@ -254,7 +256,8 @@ static void expand_intent(struct flight *f, const struct read_item *item, struct
 
 	if (row->type != ENTRY_DIR) {
 		/* A directory that moves away in this commit may still be there. */
-		if (!item->has_known && !expand_has_dir(f, item))
+		sent->doubted = !item->has_known && !expand_has_dir(f, item);
+		if (sent->doubted)
 			expand_write(f, item, &intent, false);
 		return;
 	}
@@ -275,12 +278,15 @@ static void expand_intent(struct flight *f, const struct read_item *item, struct
  * What is known in a directory is only found through the rows of its ancestors: there must be one for
  * each before the first name below is sent.
  */
-static void expand_anchor(struct flight *f, const struct dir *d)
+static void expand_anchor(struct flight *f, struct flight_dir *fd, const struct dir *d)
 {
 	char name[PATH_NAME_MAX + 1];
 	struct index_row row;
 	uint64_t at;
 
+	if (fd->anchored)
+		return;
+	fd->anchored = true;
 	for (; d->parent; d = d->parent) {
 		if (index_place(f->sync->index, d->id, &at, name, &row) >= 0)
 			return;
@@ -360,8 +366,8 @@ static int expand_change(struct flight *f, struct read_item *item, struct plan *
 	sent->row = plan->kind == PLAN_DELETE ? item->known : plan->row;
 	if (plan->kind == PLAN_DELETE)
 		return 0;
-	expand_anchor(f, d);
-	expand_intent(f, item, &sent->row);
+	expand_anchor(f, &f->dirs[item->dir], d);
+	expand_intent(f, item, sent);
 	return 0;
 }
 
@@ -546,7 +552,7 @@ static void expand_item(struct flight *f, struct read_item *item)
 	expand_spot(f, item, &at);
 	expand_ignored(f, d, item);
 	if (item->result == READ_DIR)
-		ladder_found_dir(s->ladder, d, item->name, item->name_len, now);
+		ladder_met_dir(s->ladder, d, item->name, item->name_len, &item->st, now);
 	err = expand_places(f, item, d);
 	if (err) {
 		flight_back(f, item, err == -EAGAIN ? now + SYNC_MOVED_NS : 0);
@@ -623,7 +629,7 @@ static void expand_doubt(struct flight *f)
 		struct index_row row;
 		bool over;
 
-		if (sent->move)
+		if (sent->move || sent->doubted)
 			continue;
 		over = expand_over_dir(f, sent, &row);
 		/* Of one that moves away its move says what is in doubt. */
@@ -632,6 +638,24 @@ static void expand_doubt(struct flight *f)
 		f->index_err = index_sending(f->sync->index, sent->dir_id, sent->name,
 					     sent->name_len, sent->deletion || over);
 	}
+}
+
+/*
+ * What had no room in the body was taken from the dirty set for nothing: the next cycle takes as many as
+ * had, and more again while there is room for all. A few hundred small ones are always taken at once.
+ */
+static void expand_learn(struct flight *f)
+{
+	struct sync *s = f->sync;
+	size_t fitted = 0, most = s->conf.batch_files;
+
+	for (uint32_t i = 0; i < f->job.n_items; i++)
+		fitted += f->job.items[i].result != READ_NOROOM;
+	if (fitted < f->job.n_items)
+		s->fits = fitted + fitted / 8;
+	else if (f->job.n_items >= s->fits)
+		s->fits *= 2;
+	s->fits = MIN(MAX(s->fits, (size_t)SYNC_FITS_MIN), most);
 }
 
 /* What was written of them is in the index; had it failed, they would be read again. */
@@ -648,6 +672,7 @@ void expand_flight(struct flight *f)
 	struct sync *s = f->sync;
 
 	expand_begin(f);
+	expand_learn(f);
 	for (uint32_t i = 0; i < f->job.n_dirs; i++) {
 		const struct dir *d = tree_by_serial(s->tree, f->dirs[i].serial);
 

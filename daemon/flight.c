@@ -313,7 +313,7 @@ void flight_begin(struct sync *s)
 	struct flight *f = flight_in(s, FLIGHT_FREE);
 	struct list batch, *node;
 	bool urgent = s->cycle.urgent;
-	size_t n = 0;
+	size_t n = 0, most = MIN(s->batch_files, s->fits);
 
 	if (now < s->quiet_until_ns || flight_due(s, now))
 		return;
@@ -322,11 +322,11 @@ void flight_begin(struct sync *s)
 		if (flight_due(s, now))
 			return;
 	}
-	records = calloc(s->batch_files, sizeof(*records));
+	records = calloc(most, sizeof(*records));
 	if (!records)
 		return;
 	list_init(&batch);
-	coalesce_take(s->dirty, s->batch_files, &batch, now);
+	coalesce_take(s->dirty, most, &batch, now);
 	while ((node = list_pop(&batch)))
 		records[n++] = container_of(node, struct record, link);
 	cycle_closed(&s->cycle, now, coalesce_ready(s->dirty));

@@ -600,7 +600,7 @@ static int intake_add_watch(struct sync *s, struct dir *d, int fd, const struct 
 	char path[64];
 	int wd;
 
-	if (s->inotify_fd < 0 || poll_standin(s, d, fd))
+	if (s->inotify_fd < 0 || poll_standin(s, d, fd, ident))
 		return intake_standin(s, d);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	/* Through the link to the descriptor: IN_DONT_FOLLOW would watch the link itself. */
@@ -616,27 +616,34 @@ static int intake_add_watch(struct sync *s, struct dir *d, int fd, const struct 
 	return intake_standin(s, d);
 }
 
+static void intake_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* Nothing of the tree stays open between visits: it could not be unmounted. */
+static void intake_close_all(struct sync *s)
+{
+	intake_close(&s->parent_fd);
+	intake_close(&s->root_fd);
+}
+
 /* Opens @d where the tree has it, without looking whether that is the directory. */
 static int intake_open_path(struct sync *s, const struct dir *d, int flags)
 {
 	char path[PATH_BYTES_MAX + 1];
-	int root, fd, len = tree_path(d, path);
+	int len = tree_path(d, path);
 
 	if (len < 0)
 		return len;
-	root = open(s->conf.root, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (root < 0)
-		return -errno;
-	fd = path_open_beneath(root, path, flags);
-	close(root);
-	return fd;
-}
-
-static void intake_close_parent(struct sync *s)
-{
-	if (s->parent_fd >= 0)
-		close(s->parent_fd);
-	s->parent_fd = -1;
+	/* The root itself is asked for to see whether another one is at its path. */
+	if (!d->parent)
+		intake_close_all(s);
+	if (s->root_fd < 0)
+		s->root_fd = open(s->conf.root, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return s->root_fd < 0 ? -errno : path_open_beneath(s->root_fd, path, flags);
 }
 
 /* The parent of several visits in a row is opened once: what is open is one inode, whatever its path.
@@ -649,7 +656,7 @@ static int intake_enter_parent(struct sync *s, const struct dir *parent)
 	if (s->parent_fd >= 0 && s->parent_serial == parent->serial &&
 	    path_ident_same(&s->parent_ident, &parent->ident))
 		return 0;
-	intake_close_parent(s);
+	intake_close(&s->parent_fd);
 	fd = intake_open_path(s, parent, O_PATH | O_DIRECTORY);
 	if (fd < 0)
 		return fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP ? -SP_EMOVED : fd;
@@ -763,7 +770,7 @@ void intake_visits(struct sync *s)
 		intake_visit(s, d, start);
 		s->visits_left = clock_ns() - start > SYNC_SLICE_NS;
 	}
-	intake_close_parent(s); /* nothing of the tree stays open */
+	intake_close_all(s);
 }
 
 static int intake_watch(struct sync *s, int dir, uint32_t mask)

@@ -68,11 +68,14 @@ static const char *poll_fs(struct sync *s, const struct dir *d, int fd)
 	return name;
 }
 
-bool poll_standin(struct sync *s, const struct dir *d, int fd)
+bool poll_standin(struct sync *s, const struct dir *d, int fd, const struct path_ident *ident)
 {
 	const struct poll *p = &s->poll;
+	const struct dir *up = d->parent;
+	bool as_parent = up && up->wd >= 0 && !tree_standin(up->wd) && ident->mnt_id &&
+			 ident->mnt_id == up->ident.mnt_id;
 
-	if (s->conf.poll || p->nothing || poll_fs(s, d, fd))
+	if (s->conf.poll || p->nothing || (!as_parent && poll_fs(s, d, fd)))
 		return true;
 	return tree_standin(d->wd) && d->flags & DIR_POLL && p->no_watch == p->round;
 }

@@ -705,10 +705,10 @@ int sync_start(const struct sync_config *conf, struct sync **ret, char why[512])
 		return fail(why, -ENOMEM, "start");
 	s->conf = *conf;
 	hold_init(s);
-	s->batch_files = conf->batch_files;
+	s->batch_files = s->fits = conf->batch_files;
 	s->batch_bytes = conf->batch_bytes;
 	s->inotify_fd = s->state_dir = s->cookie_dir = s->cookie_wd = s->epoll_fd = -1;
-	s->parent_fd = s->marks_wd = -1;
+	s->root_fd = s->parent_fd = s->marks_wd = -1;
 	s->next_wd = TREE_WD_NONE;
 	poll_init(s);
 	s->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

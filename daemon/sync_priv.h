@@ -45,6 +45,7 @@
 #define SYNC_SLICE_NS (5 * 1000000ull)     /* longest stretch of one kind of work */
 #define SYNC_RETRY_NS (5 * 1000000000ull)  /* unreadable and refused paths, a refusing hub */
 #define SYNC_MOVED_NS (5 * 1000000ull)     /* a directory moved under the reader: look again */
+#define SYNC_FITS_MIN 256u                 /* files a cycle takes if there are as many */
 #define SYNC_SETTLE_NS (1000 * 1000000ull) /* look for rest this often */
 #define SYNC_FLIGHTS 2                     /* one is read while the other is committed */
 #define SYNC_CHUNKS 4                      /* chunks of large files on their way */
@@ -71,6 +72,7 @@ struct sent {
 	bool theirs;                   /* refused for good: the path is another writer's */
 	bool kept;                     /* … and what is here is held */
 	bool beside;                   /* put under another name, beside theirs */
+	bool doubted;                  /* its row says already that it is on its way */
 	const struct outcome *outcome; /* NULL: applied, rev = version */
 	uint64_t key, to_key;          /* see once.h */
 	struct index_row row;
@@ -82,7 +84,8 @@ enum flight_state { FLIGHT_FREE, FLIGHT_READING, FLIGHT_READ, FLIGHT_SENDING };
 struct flight_dir {
 	uint64_t serial, id;
 	const char *path;
-	bool ignored; /* when its changes were made: nothing in it is kept */
+	bool ignored;  /* when its changes were made: nothing in it is kept */
+	bool anchored; /* it can be found through rows */
 };
 
 /** struct flight - one cycle between the dirty set and its acknowledgement. */
@@ -185,6 +188,7 @@ struct sync {
 	struct scan *scan;
 	struct rules rules; /* what is not kept */
 	int next_wd;        /* next stand-in */
+	int root_fd;        /* while there are visits; -1: none */
 	int parent_fd;      /* of the visit under way, with what it was opened for; -1: none */
 	uint64_t parent_serial;
 	struct path_ident parent_ident;
@@ -224,6 +228,7 @@ struct sync {
 	bool uid_known;
 	uint64_t epoch, seq; /* of commit ids */
 	size_t batch_files, batch_bytes;
+	size_t fits;             /* files that a body has room for, as the last cycles tell */
 	uint64_t quiet_until_ns; /* a refusing hub is left alone until then */
 	unsigned fruitless;      /* commits in a row of which nothing holds */
 	/* what is true */
@@ -393,8 +398,9 @@ void poll_run(struct sync *s, uint64_t now);
 uint64_t poll_due(const struct sync *s);
 /** poll_ask() - a round over the unwatched part that begins after now, held in the current epoch. */
 void poll_ask(struct sync *s);
-/** poll_standin() - whether the directory @fd, with node @d, is to be polled; its file system is named. */
-bool poll_standin(struct sync *s, const struct dir *d, int fd);
+/** poll_standin() - whether the directory @fd, with node @d, is to be polled; its file system is named.
+ * On the same mount as a watched parent it is not asked for its file system. */
+bool poll_standin(struct sync *s, const struct dir *d, int fd, const struct path_ident *ident);
 /** poll_pay() - looking at a directory, for the reason in @flags, took @cpu_ns. */
 void poll_pay(struct sync *s, uint32_t flags, uint64_t cpu_ns);
 /** poll_found() - a listing of @d shows that @name differs: is it what no event told? */

@@ -2,8 +2,8 @@
 // areas.c - mapped memory for request bodies; what was used last stays mapped.
 #include "hub/areas.h"
 
-#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define AREA_MIN ((size_t)64 << 10)
@@ -34,17 +34,22 @@ void areas_free(struct areas *a)
 	pthread_mutex_destroy(&a->mu);
 }
 
+/* Under mu. */
+static struct area spare_remove(struct areas *a, size_t i)
+{
+	struct area taken = a->spare[i];
+
+	a->bytes -= taken.size;
+	a->n--;
+	memmove(&a->spare[i], &a->spare[i + 1], (a->n - i) * sizeof(a->spare[0]));
+	return taken;
+}
+
 static void *take_spare(struct areas *a, size_t size)
 {
-	for (size_t i = a->n; i-- > 0;) {
-		void *at = a->spare[i].at;
-
-		if (a->spare[i].size != size)
-			continue;
-		a->spare[i] = a->spare[--a->n];
-		a->bytes -= size;
-		return at;
-	}
+	for (size_t i = a->n; i-- > 0;)
+		if (a->spare[i].size == size)
+			return spare_remove(a, i).at;
 	return NULL;
 }
 
@@ -67,19 +72,24 @@ void *areas_get(struct areas *a, size_t size)
 
 void areas_put(struct areas *a, void *at, size_t size)
 {
-	bool keep;
+	struct area gone[AREAS_SPARE + 1];
+	size_t n = 0;
 
 	if (!at)
 		return;
 	size = area_size(size);
 	pthread_mutex_lock(&a->mu);
-	keep = a->n < AREAS_SPARE && size <= AREAS_SPARE_BYTES - a->bytes;
-	if (keep) {
-		a->spare[a->n].at = at;
-		a->spare[a->n++].size = size;
+	/* What was not used for longest goes: bodies of the size that comes now will come again. */
+	while (size <= AREAS_SPARE_BYTES && a->n &&
+	       (a->n == AREAS_SPARE || size > AREAS_SPARE_BYTES - a->bytes))
+		gone[n++] = spare_remove(a, 0);
+	if (size <= AREAS_SPARE_BYTES) {
+		a->spare[a->n++] = (struct area){ .at = at, .size = size };
 		a->bytes += size;
+	} else {
+		gone[n++] = (struct area){ .at = at, .size = size };
 	}
 	pthread_mutex_unlock(&a->mu);
-	if (!keep)
-		munmap(at, size);
+	while (n--)
+		munmap(gone[n].at, gone[n].size);
 }

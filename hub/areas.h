@@ -11,16 +11,18 @@
 #include <stddef.h>
 
 #define AREAS_SPARE 4u
-#define AREAS_SPARE_BYTES ((size_t)16 << 20)
+#define AREAS_SPARE_BYTES ((size_t)24 << 20)
+
+struct area {
+	void *at;
+	size_t size;
+};
 
 /** struct areas - what is mapped and not in use: AREAS_SPARE pieces, AREAS_SPARE_BYTES together. */
 struct areas {
 	pthread_mutex_t mu; /* guards the rest; innermost */
 	size_t n, bytes;
-	struct {
-		void *at;
-		size_t size;
-	} spare[AREAS_SPARE];
+	struct area spare[AREAS_SPARE]; /* what was used last is the last */
 };
 
 void areas_init(struct areas *a);

@@ -256,31 +256,6 @@ static ssize_t fetch_read(void *cls, uint64_t pos, char *out, size_t max)
 	return done ? (ssize_t)done : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
-static bool find_item(struct http_request *r, uint64_t ws, uint64_t at, uint32_t i,
-		      const struct fetch_item *item, struct meta_blob *ret)
-{
-	struct meta *m = r->svc->meta;
-	char field[32];
-	struct entry e;
-	int err;
-
-	if (item->name) {
-		err = m->ops->entry_at(m, ws, at, item->dir, item->name, item->name_len, &e, ret);
-		if (!err && e.type != ENTRY_FILE)
-			err = -ENOENT;
-	} else {
-		err = m->ops->blob(m, AUTH_TENANT, &item->hash, ret);
-	}
-	if (!err)
-		return true;
-	snprintf(field, sizeof(field), "items[%u]", i);
-	if (err == -ENOENT)
-		reply_error(r, REPLY_NOT_FOUND, field, "there is no such content");
-	else
-		reply_errno(r, err, "fetch");
-	return false;
-}
-
 static bool next_item(struct http_request *r, struct wire_reader *wr, uint32_t i,
 		      struct fetch_item *ret)
 {
@@ -295,18 +270,49 @@ static bool next_item(struct http_request *r, struct wire_reader *wr, uint32_t i
 	return false;
 }
 
+/** struct finding - what is asked for, as it is read from the body. */
+struct finding {
+	struct http_request *r;
+	struct wire_reader *wr;
+	uint32_t i, n;
+};
+
+static int find_next(void *ctx, struct fetch_item *ret)
+{
+	struct finding *fi = ctx;
+
+	if (fi->i == fi->n)
+		return 0;
+	return next_item(fi->r, fi->wr, fi->i++, ret) ? 1 : -SP_EMALFORMED;
+}
+
+static void refuse_item(struct http_request *r, uint32_t i, int err)
+{
+	char field[32];
+
+	snprintf(field, sizeof(field), "items[%u]", i);
+	if (err == -ENOENT)
+		reply_error(r, REPLY_NOT_FOUND, field, "there is no such content");
+	else
+		reply_errno(r, err, "fetch");
+}
+
 /* Finds everything that is asked for; false with the refusal prepared. */
 static bool find_items(struct http_request *r, struct wire_reader *wr, uint64_t ws, uint64_t at,
 		       struct fetch *f)
 {
-	struct fetch_item item;
+	struct finding fi = { .r = r, .wr = wr, .n = f->n };
+	struct meta *m = r->svc->meta;
 	uint64_t contents = 0;
+	uint32_t found;
+	int err = m->ops->find(m, ws, at, AUTH_TENANT, find_next, &fi, f->blobs, &found);
 
-	for (uint32_t i = 0; i < f->n; i++) {
-		if (!next_item(r, wr, i, &item) || !find_item(r, ws, at, i, &item, &f->blobs[i]))
-			return false;
+	if (err && !r->response)
+		refuse_item(r, found, err);
+	if (err)
+		return false;
+	for (uint32_t i = 0; i < f->n; i++)
 		contents += f->blobs[i].len;
-	}
 	if (wire_next(wr)) {
 		reply_error(r, REPLY_MALFORMED, "items", "there is more than announced");
 		return false;

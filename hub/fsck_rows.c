@@ -162,7 +162,7 @@ static int spaces_read(struct fsck *f)
 
 int fsck_spaces(struct fsck *f)
 {
-	int end, err = sql_run(&f->db, SQL_CHECK_BEGIN, "");
+	int end, err = sql_run(&f->db, SQL_READ_BEGIN, "");
 
 	if (err)
 		return err;

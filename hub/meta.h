@@ -153,11 +153,18 @@ struct meta_ops {
 			size_t after_len,
 			int (*fn)(void *ctx, const struct entry *e, const struct meta_blob *blob),
 			void *ctx);
-	/** entry_at() - the file @name of directory @dir at @version (one that exists). @e->path is
-	 * @name. Return: 0 or -ENOENT, also when it is no file. */
-	int (*entry_at)(struct meta *m, uint64_t ws, uint64_t version, uint64_t dir,
-			const char *name, size_t name_len, struct entry *ret,
-			struct meta_blob *ret_blob);
+	/**
+	 * find() - where contents are, all in one read: of files at @version (one that exists), or
+	 * indexed ones of @tenant.
+	 * @next: the next one that is asked for: 1, 0 when there is none any more, -errno
+	 * @ret: as many as @next gives
+	 * @ret_n: how many were found, also after an error
+	 *
+	 * Return: 0, -ENOENT when the next one is not there or is no file, @next's -errno, -errno.
+	 */
+	int (*find)(struct meta *m, uint64_t ws, uint64_t version, const char *tenant,
+		    int (*next)(void *ctx, struct fetch_item *item), void *ctx,
+		    struct meta_blob *ret, uint32_t *ret_n);
 	/** path_at() - what is at @path, of any type. @e->target is not filled. Return: 0 or
 	 * -ENOENT. */
 	int (*path_at)(struct meta *m, uint64_t ws, uint64_t version, const char *path,

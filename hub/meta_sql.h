@@ -51,7 +51,6 @@
 
 #define SQL_CHECK_STATEMENTS(X)                                                             \
 	X(CHECK_DATABASE, "PRAGMA integrity_check(100)")                                    \
-	X(CHECK_BEGIN, "BEGIN")                                                             \
 	X(CHECK_WORKSPACES, "SELECT w.id, w.name, w.head, w.next_dir, length(w.uid), t.id"  \
 			    " FROM workspace w LEFT JOIN tenant t ON t.id=w.tenant"         \
 			    " ORDER BY w.id")                                               \
@@ -88,6 +87,7 @@
 
 #define SQL_STATEMENTS(X)                                                                   \
 	X(BEGIN, "BEGIN IMMEDIATE")                                                         \
+	X(READ_BEGIN, "BEGIN")                                                              \
 	X(COMMIT, "COMMIT")                                                                 \
 	X(ROLLBACK, "ROLLBACK")                                                             \
 	X(SAVEPOINT, "SAVEPOINT one")                                                       \

@@ -137,25 +137,44 @@ static int entry_in(struct sql_conn *c, uint64_t ws, uint64_t version, uint64_t 
 	return r ? 0 : -ENOENT;
 }
 
-static int sqlite_entry_at(struct meta *m, uint64_t ws, uint64_t version, uint64_t dir,
-			   const char *name, size_t name_len, struct entry *ret,
-			   struct meta_blob *ret_blob)
+static int find_one(struct sql_conn *c, uint64_t ws, uint64_t version, const char *tenant,
+		    const struct fetch_item *item, struct meta_blob *ret)
 {
-	struct sql_conn *c;
 	struct sql_row row;
-	int err = meta_reader_get(sqlite_of(m), &c);
+	int64_t id;
+	int r;
 
+	if (!item->name) {
+		r = sql_tenant(c, tenant, &id) ?: sql_blob(c, id, &item->hash, ret);
+		return r > 0 ? 0 : r ? r : -ENOENT;
+	}
+	r = entry_in(c, ws, version, item->dir, item->name, item->name_len, &row);
+	if (r)
+		return r;
+	*ret = row.blob;
+	return row.e.type == ENTRY_FILE ? 0 : -ENOENT;
+}
+
+/* In one transaction: to begin and end one for each costs as much as to look. */
+static int sqlite_find(struct meta *m, uint64_t ws, uint64_t version, const char *tenant,
+		       int (*next)(void *ctx, struct fetch_item *item), void *ctx,
+		       struct meta_blob *ret, uint32_t *ret_n)
+{
+	struct fetch_item item;
+	struct sql_conn *c;
+	int end, err = meta_reader_get(sqlite_of(m), &c);
+
+	*ret_n = 0;
 	if (err)
 		return err;
-	err = entry_in(c, ws, version, dir, name, name_len, &row);
+	err = sql_run(c, SQL_READ_BEGIN, "");
+	while (!err && (err = next(ctx, &item)) > 0) {
+		err = find_one(c, ws, version, tenant, &item, &ret[*ret_n]);
+		*ret_n += !err;
+	}
+	end = sql_run(c, SQL_COMMIT, "");
 	meta_reader_put(sqlite_of(m), c);
-	if (!err && row.e.type != ENTRY_FILE)
-		err = -ENOENT;
-	if (err)
-		return err;
-	*ret = row.e;
-	*ret_blob = row.blob;
-	return 0;
+	return err ? err : end;
 }
 
 /* One component after the other; a file on the way has nothing below it. */
@@ -360,7 +379,7 @@ static const struct meta_ops sqlite_ops = {
 	.workspace = sqlite_workspace,
 	.workspaces = sqlite_workspaces,
 	.manifest = meta_manifest,
-	.entry_at = sqlite_entry_at,
+	.find = sqlite_find,
 	.path_at = sqlite_path_at,
 	.blob = sqlite_blob,
 	.log = sqlite_log,

@@ -409,19 +409,28 @@ static void leave(struct reader *r, struct read_job *job)
 		job->done(job->ctx, job);
 }
 
+/* Whether there is a job that this worker has not seen; a single path is the first one's alone. */
+static bool wanted(const struct reader *r, bool helps, uint64_t seen)
+{
+	return r->job && r->serial != seen && (!helps || r->job->n_items > 1);
+}
+
 static void *run(void *arg)
 {
 	struct worker *w = arg;
 	struct reader *r = w->r;
+	bool helps = w != &r->workers[0];
 	uint64_t seen = 0;
 
+	if (helps)
+		thread_yields();
 	for (;;) {
 		struct read_job *job;
 
 		pthread_mutex_lock(&r->mu);
-		while (!(r->job && r->serial != seen) && !r->stop)
-			pthread_cond_wait(&r->wake, &r->mu);
-		job = r->serial != seen ? r->job : NULL;
+		while (!wanted(r, helps, seen) && !r->stop)
+			pthread_cond_wait(helps ? &r->help : &r->wake, &r->mu);
+		job = wanted(r, helps, seen) ? r->job : NULL;
 		seen = r->serial;
 		if (job)
 			r->busy++;
@@ -439,10 +448,9 @@ void reader_submit(struct reader *r, struct read_job *job)
 	pthread_mutex_lock(&r->mu);
 	r->job = job;
 	r->serial++;
+	pthread_cond_signal(&r->wake);
 	if (job->n_items > 1)
-		pthread_cond_broadcast(&r->wake);
-	else
-		pthread_cond_signal(&r->wake);
+		pthread_cond_broadcast(&r->help);
 	pthread_mutex_unlock(&r->mu);
 }
 
@@ -506,6 +514,7 @@ int reader_start(const char *root, struct chunk_pool *chunks, enum reader_engine
 		return -ENOMEM;
 	pthread_mutex_init(&r->mu, NULL);
 	pthread_cond_init(&r->wake, NULL);
+	pthread_cond_init(&r->help, NULL);
 	r->engine = &reader_threads;
 	r->chunks = chunks;
 	r->root = strdup(root);
@@ -538,11 +547,13 @@ void reader_stop(struct reader *r)
 	pthread_mutex_lock(&r->mu);
 	r->stop = true;
 	pthread_cond_broadcast(&r->wake);
+	pthread_cond_broadcast(&r->help);
 	pthread_mutex_unlock(&r->mu);
 	for (unsigned i = 0; i < READER_THREADS; i++)
 		stop_worker(&r->workers[i]);
 	close_engines(r);
 	pthread_cond_destroy(&r->wake);
+	pthread_cond_destroy(&r->help);
 	pthread_mutex_destroy(&r->mu);
 	free(r->root);
 	free(r);

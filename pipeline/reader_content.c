@@ -166,10 +166,10 @@ static bool merged(struct worker *w, const struct chunk_list *known, const struc
 
 /* --- at most BLOB_SMALL_MAX bytes ---------------------------------------------------------- */
 
+/* @it->xxh is that of @data. */
 static int finish_blob(struct worker *w, struct read_item *it, const void *data, uint32_t len)
 {
 	it->form = CONTENT_BLOB;
-	it->xxh = digest_xxh(data, len);
 	digest_sha(w->digester, data, len, &it->hash);
 	if (same_foreign(it))
 		it->result = READ_SAME;
@@ -330,7 +330,10 @@ int reader_take_bytes(struct worker *w, struct read_item *it, const void *data, 
 	if (it->quiet && take_settled(w, it, data, len))
 		return 0;
 	err = take_grown(w, it, data, len, it->known_list);
-	return err == 1 ? finish_blob(w, it, data, len) : err;
+	if (err != 1)
+		return err;
+	it->xxh = digest_xxh(data, len);
+	return finish_blob(w, it, data, len);
 }
 
 /* --- larger -------------------------------------------------------------------------------- */

@@ -37,8 +37,9 @@ struct reader {
 	struct chunk_pool *chunks;
 	char *root;
 	struct reader_stats stats;
-	pthread_mutex_t mu; /* guards the fields below; innermost */
-	pthread_cond_t wake;
+	pthread_mutex_t mu;  /* guards the fields below; innermost */
+	pthread_cond_t wake; /* the first worker */
+	pthread_cond_t help; /* the others */
 	struct read_job *job;
 	uint64_t serial; /* of the job: a worker takes part once */
 	unsigned busy;   /* workers in the job */

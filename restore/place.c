@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,9 +27,16 @@ bool place_is_temp(const char *tag, const char *name)
 
 static void make_name(const char *tag, char tmp[PLACE_NAME])
 {
-	uint32_t n;
+	static _Atomic uint32_t last;
+	uint32_t none = 0, n;
 
-	io_random(&n, sizeof(n));
+	/* Two processes with one tag meet each other's names by chance only. */
+	if (!atomic_load_explicit(&last, memory_order_relaxed)) {
+		io_random(&n, sizeof(n));
+		atomic_compare_exchange_strong_explicit(&last, &none, n, memory_order_relaxed,
+							memory_order_relaxed);
+	}
+	n = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed);
 	snprintf(tmp, PLACE_NAME, PLACE_PREFIX "%.*s%08x", (int)PLACE_TAG_LEN, tag, n);
 }
 

@@ -666,6 +666,17 @@ void ladder_found_dir(struct ladder *l, struct dir *parent, const char *name, si
 		visit_want_in(l, parent, child, 0);
 }
 
+void ladder_met_dir(struct ladder *l, struct dir *parent, const char *name, size_t len,
+		    const struct scan_stat *st, uint64_t now_ns)
+{
+	const struct dir *child = tree_child(l->tree, parent, name, len);
+	uint32_t unsettled = DIR_TO_VISIT | DIR_LISTING | DIR_BLIND;
+
+	if (!child || child->wd < 0 || tree_standin(child->wd) || child->flags & unsettled ||
+	    child->ident.ino != st->ino || child->ident.dev != st->dev)
+		ladder_found_dir(l, parent, name, len, now_ns);
+}
+
 static void list_again(struct ladder *l, struct dir *d, uint32_t flags)
 {
 	if (tree_placed(d))

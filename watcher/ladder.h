@@ -121,6 +121,11 @@ void ladder_event(struct ladder *l, const struct event *ev, uint64_t now_ns);
 void ladder_found_dir(struct ladder *l, struct dir *parent, const char *name, size_t len,
 		      uint64_t now_ns);
 
+/** ladder_met_dir() - as ladder_found_dir(), of one that was @st. A watch pins its inode: when that number
+ * is what we watch there, it is the one we think, or events that say otherwise are on their way. */
+void ladder_met_dir(struct ladder *l, struct dir *parent, const char *name, size_t len,
+		    const struct scan_stat *st, uint64_t now_ns);
+
 /** ladder_relist() - the dirty paths of @d were given up: list it again, not what is below. Every
  * name becomes dirty (stat does not see a store through mmap): take pages only while the dirty set
  * has room for them. */

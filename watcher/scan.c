@@ -453,6 +453,7 @@ static void *scan_main(void *arg)
 	struct pass *p = calloc(1, sizeof(*p));
 	struct job *slot;
 
+	thread_yields();
 	while ((slot = job_get(s))) {
 		struct job job = *slot;
 		int err;

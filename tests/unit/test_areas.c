@@ -52,8 +52,8 @@ Test(areas, no_more_is_kept_than_stated)
 		v[i] = areas_get(&a, i < 4 ? 6 * MIB : 65536);
 	for (int i = 0; i < 8; i++)
 		areas_put(&a, v[i], i < 4 ? 6 * MIB : 65536);
-	cr_expect_eq(a.bytes, AREAS_SPARE_BYTES);
-	cr_expect_leq(a.n, (size_t)AREAS_SPARE);
+	cr_expect_leq(a.bytes, AREAS_SPARE_BYTES);
+	cr_expect_eq(a.n, (size_t)AREAS_SPARE);
 	v[0] = areas_get(&a, 6 * MIB);
 	areas_put(&a, v[0], 6 * MIB);
 	areas_free(&a);
@@ -67,5 +67,25 @@ Test(areas, a_body_larger_than_all_that_is_kept_goes_back_at_once)
 	areas_put(&a, areas_get(&a, AREAS_SPARE_BYTES + 1), AREAS_SPARE_BYTES + 1);
 	cr_expect_eq(a.n, 0);
 	cr_expect_null(areas_get(&a, SIZE_MAX));
+	areas_free(&a);
+}
+
+Test(areas, the_size_that_was_used_last_takes_the_place_of_others)
+{
+	struct areas a;
+	void *v[3], *large, *again;
+
+	areas_init(&a);
+	for (int i = 0; i < 3; i++)
+		v[i] = areas_get(&a, 8 * MIB);
+	for (int i = 0; i < 3; i++)
+		areas_put(&a, v[i], 8 * MIB);
+	large = areas_get(&a, 16 * MIB);
+	areas_put(&a, large, 16 * MIB);
+	cr_expect_eq(a.n, 2);
+	cr_expect_eq(a.bytes, 24 * MIB);
+	again = areas_get(&a, 16 * MIB);
+	cr_expect_eq(again, large);
+	areas_put(&a, again, 16 * MIB);
 	areas_free(&a);
 }

@@ -591,7 +591,8 @@ static bool upload_one(size_t i)
 	slot = lookup(slot, r.name);
 	trace("upload %s/%c: %d", path, r.name, slot);
 	if (slot >= 0 && m.in[slot].dir)
-		ladder_found_dir(m.ladder, d, &r.name, 1, m.now);
+		ladder_met_dir(m.ladder, d, &r.name, 1,
+			       &(struct scan_stat){ .ino = (uint64_t)slot, .dev = 1 }, m.now);
 	done = slot < 0 ? remote_delete(d, r.name) : remote_put(d, r.name, slot);
 	here = tree_child(m.tree, d, &r.name, 1);
 	if (!done && here && remote_row(d->id, r.name) &&
@@ -1657,6 +1658,25 @@ Test(ladder, relist_makes_every_name_dirty_and_rewalk_what_is_below_too)
 	cr_expect_eq(m.dirties, 2);
 	remote_empty(remote_find("a")->child);
 	ladder_rewalk(m.ladder, d);
+	finish();
+}
+
+Test(ladder, a_watched_directory_is_visited_again_only_if_its_reader_met_another_inode)
+{
+	struct scan_stat st = { .dev = 1 };
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	settle();
+	st.ino = (uint64_t)a;
+	ladder_met_dir(m.ladder, tree_root(m.tree), "a", 1, &st, m.now);
+	cr_expect_eq(ladder_visits(m.ladder), 0);
+	ladder_met_dir(m.ladder, tree_root(m.tree), "b", 1, &st, m.now);
+	cr_expect_eq(ladder_visits(m.ladder), 1);
+	st.ino++;
+	ladder_met_dir(m.ladder, tree_root(m.tree), "a", 1, &st, m.now);
+	cr_expect_eq(ladder_visits(m.ladder), 2);
 	finish();
 }
 

@@ -965,12 +965,64 @@ Test(meta, the_longest_path_is_listed_also_when_it_is_a_directory, .init = setup
 	free(t);
 }
 
+/** struct wanted - what find() asks for, one after the other. */
+struct wanted {
+	const struct fetch_item *v;
+	uint32_t n;
+};
+
+static int want(void *ctx, struct fetch_item *ret)
+{
+	struct wanted *w = ctx;
+
+	if (!w->n)
+		return 0;
+	*ret = *w->v++;
+	return w->n-- ? 1 : 0;
+}
+
+static int find_file(uint64_t ws, uint64_t version, uint64_t dir, const char *name,
+		     struct meta_blob *ret)
+{
+	struct fetch_item item = { .dir = dir, .name = name, .name_len = strlen(name) };
+	struct wanted w = { .v = &item, .n = 1 };
+	uint32_t found;
+
+	return st.meta->ops->find(st.meta, ws, version, "", want, &w, ret, &found);
+}
+
+Test(meta, what_is_asked_for_together_is_found_up_to_the_first_that_is_not_there, .init = setup,
+     .fini = teardown)
+{
+	struct fetch_item items[4] = { { .dir = 1, .name = "a", .name_len = 1 },
+				       { .dir = 1, .name = "c", .name_len = 1 },
+				       { .dir = 1, .name = "d", .name_len = 1 },
+				       { .dir = 1, .name = "a", .name_len = 1 } };
+	struct wanted w = { .v = items, .n = 4 };
+	struct meta_blob blobs[4];
+	uint32_t found;
+	uint64_t ws;
+
+	put(ME, "a", "one");
+	put(ME, "c", "three");
+	store_head(&st, &ws);
+	cr_expect_eq(st.meta->ops->find(st.meta, ws, 2, "", want, &w, blobs, &found), -ENOENT);
+	cr_assert_eq(found, 2u);
+	cr_expect_eq(blobs[0].len, 3u);
+	cr_expect_eq(blobs[1].len, 5u);
+	/* What was read in one go is read to its end: the next one sees what is new. */
+	put(ME, "d", "");
+	w = (struct wanted){ .v = items, .n = 4 };
+	cr_expect_eq(st.meta->ops->find(st.meta, ws, 3, "", want, &w, blobs, &found), 0);
+	cr_expect_eq(found, 4u);
+}
+
 Test(meta, entries_are_found_by_directory_and_by_path_at_any_version, .init = setup,
      .fini = teardown)
 {
 	const struct meta_ops *ops = st.meta->ops;
 	struct meta_blob blob;
-	struct entry e, in;
+	struct entry e;
 	uint64_t ws;
 
 	mkdir_at(ME, "d");
@@ -985,12 +1037,12 @@ Test(meta, entries_are_found_by_directory_and_by_path_at_any_version, .init = se
 	cr_assert_eq(ops->path_at(st.meta, ws, 3, "d", 1, &e, &blob), 0);
 	cr_expect_eq(e.type, ENTRY_DIR);
 	cr_assert_eq(ops->path_at(st.meta, ws, 3, "d/f", 3, &e, &blob), 0);
-	cr_assert_eq(ops->entry_at(st.meta, ws, 3, e.dir, "f", 1, &in, &blob), 0);
-	cr_expect_eq(in.size, 5u);
-	cr_assert_eq(ops->entry_at(st.meta, ws, 2, e.dir, "f", 1, &in, &blob), 0);
-	cr_expect_eq(in.size, 3u);
-	cr_expect_eq(ops->entry_at(st.meta, ws, 1, e.dir, "f", 1, &in, &blob), -ENOENT);
-	cr_expect_eq(ops->entry_at(st.meta, ws, 3, 1, "d", 1, &in, &blob), -ENOENT, "no file");
+	cr_assert_eq(find_file(ws, 3, e.dir, "f", &blob), 0);
+	cr_expect_eq(blob.len, 5u);
+	cr_assert_eq(find_file(ws, 2, e.dir, "f", &blob), 0);
+	cr_expect_eq(blob.len, 3u);
+	cr_expect_eq(find_file(ws, 1, e.dir, "f", &blob), -ENOENT);
+	cr_expect_eq(find_file(ws, 3, 1, "d", &blob), -ENOENT, "no file");
 }
 
 static int log_add(void *ctx, const struct meta_version *v)

@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void *as_item(uintptr_t n)
@@ -214,4 +216,39 @@ Test(queue, several_pushers_and_poppers_lose_and_double_nothing, .timeout = 60)
 	}
 	cr_expect_eq(sum, (uintptr_t)SIDES * ITEMS * (ITEMS + 1) / 2);
 	queue_close(q);
+}
+
+/** struct rank - how the kernel sees a thread. */
+struct rank {
+	int policy, nice;
+};
+
+static struct rank own_rank(void)
+{
+	return (struct rank){ .policy = sched_getscheduler(0),
+			      .nice = getpriority(PRIO_PROCESS, (id_t)gettid()) };
+}
+
+static void *yield_and_report(void *arg)
+{
+	struct rank *r = arg;
+
+	thread_yields();
+	*r = own_rank();
+	return NULL;
+}
+
+Test(thread, one_that_yields_ranks_lower_and_its_process_does_not)
+{
+	struct rank before = own_rank(), inside, after;
+	pthread_t t;
+
+	cr_assert_eq(thread_start(&t, "yields", yield_and_report, &inside), 0);
+	pthread_join(t, NULL);
+	after = own_rank();
+	cr_expect_eq(inside.policy, SCHED_BATCH);
+	cr_expect_geq(inside.nice, 5);
+	cr_expect_geq(inside.nice, before.nice);
+	cr_expect_eq(after.policy, before.policy);
+	cr_expect_eq(after.nice, before.nice);
 }
