@@ -505,7 +505,7 @@ int meta_epoch(struct meta *meta, const struct meta_commit *c, struct meta_resul
 	       uint64_t *ret_epoch)
 {
 	struct sql_conn *db = &((struct meta_sqlite *)meta)->writer;
-	uint64_t ws;
+	uint64_t ws = 0;
 	int r;
 
 	*ret = (struct meta_result){ .verdict = META_NO_WORKSPACE };

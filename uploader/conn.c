@@ -145,7 +145,7 @@ static bool header_is(const char *line, const char *end, const char *name, const
 	size_t len = strlen(name);
 	const char *at = line + len + 1;
 
-	if (end < at || strncasecmp(line, name, len) || line[len] != ':')
+	if (end < at || strncasecmp(line, name, len) != 0 || line[len] != ':')
 		return false;
 	while (at < end && (*at == ' ' || *at == '\t'))
 		at++;
@@ -168,7 +168,7 @@ static void take_timing(struct conn *c, const char *value, const char *end)
 	static const char key[] = "hub;dur=";
 	uint64_t ms = 0;
 
-	if ((size_t)(end - value) < strlen(key) || memcmp(value, key, strlen(key)))
+	if ((size_t)(end - value) < strlen(key) || memcmp(value, key, strlen(key)) != 0)
 		return;
 	for (value += strlen(key); value < end && *value >= '0' && *value <= '9' && ms < 100000000;
 	     value++)

@@ -118,10 +118,10 @@ def killed(side, point, nth):
     """A first push in many parts in which @side is killed; then another one. Return: what that one did."""
     what = f"{point}@{nth}"
     env = {"SPATE_FAIL": f"{point}:kill@{nth}"}
-    with World() as w:
+    with World(where="/dev/shm") as w:
         hub = w.hub(env=env if side == "hub" else None)
-        n = fill(w.tree, 1000)
-        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "100"],
+        n = fill(w.tree, 500)
+        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "50"],
                              stdout=subprocess.DEVNULL, stderr=open(w.log, "a"),
                              env={**os.environ, **(env if side == "daemon" else {})})
         if side == "daemon":
@@ -152,17 +152,17 @@ def a_first_push_that_is_killed_is_not_seen_and_is_gone_on_with():
     early = [killed("daemon", point, 1) for point in KILLED]
     check(all(r["version"] >= 1 for r, _ in early), early)
     for point in KILLED:
-        nth = 500 if point == "file_read" else 6
+        nth = 250 if point == "file_read" else 6
         r, n = killed("daemon", point, nth)
-        check(r["uploadedFiles"] < n - 200, f"{point}: {r['uploadedFiles']} of {n} were sent again")
+        check(r["uploadedFiles"] < n - 100, f"{point}: {r['uploadedFiles']} of {n} were sent again")
 
 
 def a_client_that_has_lost_its_state_begins_anew():
     with World() as w:
         w.hub()
-        n = fill(w.tree, 1000)
+        n = fill(w.tree, 500)
         env = {**os.environ, "SPATE_FAIL": "commit_acked:kill@4"}
-        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "100"],
+        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "50"],
                              stderr=subprocess.DEVNULL, env=env)
         check(p.wait(120) == -signal.SIGKILL, "not killed")
         subprocess.run(["rm", "-rf", f"{w.state}/index"])
@@ -182,9 +182,9 @@ def the_hub_may_be_killed_during_a_first_push():
 def a_workspace_that_somebody_makes_meanwhile_is_not_overwritten():
     with World() as w:
         w.hub()
-        fill(w.tree, 1000)
+        fill(w.tree, 500)
         env = {**os.environ, "SPATE_FAIL": "commit_acked:kill@4"}
-        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "100"],
+        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "50"],
                              stderr=subprocess.DEVNULL, env=env)
         check(p.wait(120) == -signal.SIGKILL, "not killed")
         other = f"{w.dir}/other"
@@ -204,9 +204,9 @@ def a_workspace_that_somebody_makes_meanwhile_is_not_overwritten():
 def a_watch_makes_versions_as_it_goes_and_needs_no_stage():
     with World() as w:
         w.hub()
-        n = fill(w.tree, 1000)
+        n = fill(w.tree, 500)
         env = {**os.environ, "SPATE_FAIL": "commit_acked:kill@4"}
-        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "100"],
+        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "50"],
                              stderr=subprocess.DEVNULL, env=env)
         check(p.wait(120) == -signal.SIGKILL, "not killed")
         w.watch()
