@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,13 +34,15 @@ struct packages {
 static int package_dir(struct load *l, struct packages *p, struct rng *r, uint64_t d)
 {
 	uint64_t in = rng_below(r, d + 1);
+	char path[DIR_PATH];
 
 	while (in && p->depth[in - 1] >= PACKAGE_DEPTH)
 		in = rng_below(r, d + 1);
-	snprintf(p->dirs[d], DIR_PATH, "%s%sp%llu", in ? p->dirs[in - 1] : "", in ? "/" : "",
+	snprintf(path, sizeof(path), "%s%sp%llu", in ? p->dirs[in - 1] : "", in ? "/" : "",
 		 (unsigned long long)d);
+	memcpy(p->dirs[d], path, sizeof(path));
 	p->depth[d] = in ? p->depth[in - 1] + 1 : 1;
-	return mkdir(p->dirs[d], 0755) ? load_fail(l, errno, "%s cannot be made", p->dirs[d]) : 0;
+	return mkdir(path, 0755) ? load_fail(l, errno, "%s cannot be made", path) : 0;
 }
 
 static size_t package_size(struct rng *r)
