@@ -66,6 +66,8 @@ void model_hub_on_put(struct model_hub *h, void (*fn)(void *ctx, const struct hu
 		      void *ctx);
 
 uint64_t model_hub_version(const struct model_hub *h);
+/** model_hub_listed() - the newest version whose manifest somebody has asked for, 0: none. */
+uint64_t model_hub_listed(const struct model_hub *h);
 /** model_hub_each() - all paths of the newest version, in tree order; a directory before what is in it. */
 void model_hub_each(const struct model_hub *h, void (*fn)(void *ctx, const struct hub_file *f),
 		    void *ctx);
