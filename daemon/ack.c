@@ -790,27 +790,14 @@ static void ack_failure(struct flight *f)
 	ack_all_back(f, 0);
 }
 
-/* Whether a change that keeps its content, and is named for that, changed something: what differs from a row is a change. */
-static bool ack_changed(const struct sent *sent)
-{
-	const struct index_row *known = sent->item && sent->item->has_known ? &sent->item->known :
-									      NULL;
-
-	if (sent->move || sent->deletion || !known)
-		return sent->move;
-	return known->type == sent->row.type && known->mode != UINT32_MAX &&
-	       known->mode != sent->row.mode &&
-	       !(known->flags & (INDEX_UNCONFIRMED | INDEX_FOREIGN));
-}
-
-/* Whether this has certainly made a version: what is not named was applied. */
+/* Whether this has certainly made a version: what is not named was applied, and a move that was made is a change. */
 static bool ack_made_version(const struct flight *f)
 {
 	bool made = f->push.n_outcomes < f->n_sent;
 
 	for (uint32_t i = 0; i < f->push.n_outcomes && !made; i++)
 		made = f->push.outcomes[i].code == OUTCOME_HOLDS &&
-		       ack_changed(&f->sent[f->push.outcomes[i].index]);
+		       f->sent[f->push.outcomes[i].index].move;
 	return made;
 }
 

@@ -795,6 +795,17 @@ void model_hub_next_epoch(struct model_hub *h, uint64_t epoch)
 	h->next_epoch = epoch;
 }
 
+void model_hub_restored(struct model_hub *h, uint64_t version)
+{
+	h->had = version;
+	h->caught_up = false;
+}
+
+bool model_hub_caught_up(const struct model_hub *h)
+{
+	return h->caught_up;
+}
+
 uint64_t model_hub_version(const struct model_hub *h)
 {
 	return h->version;

@@ -45,6 +45,11 @@ int model_hub_other(struct model_hub *h, const char *path, const void *data, siz
 /** model_hub_snapshot() - a copy: a backup, and what is restored from it is the copy. Versions
  * after it are gone then. */
 struct model_hub *model_hub_snapshot(const struct model_hub *h);
+/** model_hub_restored() - from now on @h is there instead of one that had made @version. */
+void model_hub_restored(struct model_hub *h, uint64_t version);
+/** model_hub_caught_up() - whether it then made that version again by a commit that may as well have changed nothing,
+ * as far as its answer says. Nobody can tell it from the one before. */
+bool model_hub_caught_up(const struct model_hub *h);
 
 /** model_hub_next_epoch() - the epoch that is given next, as another hub has made it up. */
 void model_hub_next_epoch(struct model_hub *h, uint64_t epoch);
