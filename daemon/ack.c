@@ -790,10 +790,15 @@ static void ack_failure(struct flight *f)
 	ack_all_back(f, 0);
 }
 
-/* Applied without a word, or refused or known before: those are named. */
-static bool ack_applied_any(const struct flight *f)
+/* Whether this has certainly made a version: what is not named was applied, and a move that was made is a change. */
+static bool ack_made_version(const struct flight *f)
 {
-	return f->push.n_outcomes < f->n_sent;
+	bool made = f->push.n_outcomes < f->n_sent;
+
+	for (uint32_t i = 0; i < f->push.n_outcomes && !made; i++)
+		made = f->push.outcomes[i].code == OUTCOME_HOLDS &&
+		       f->sent[f->push.outcomes[i].index].move;
+	return made;
 }
 
 /* What a commit makes is newer than all that was known; what is staged makes one version in the end. */
@@ -801,7 +806,7 @@ static bool ack_older(const struct flight *f)
 {
 	if (f->staged)
 		return f->push.version < f->sent_version;
-	return f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version;
+	return f->push.version + !ack_made_version(f) <= f->sent_version && f->sent_version;
 }
 
 void ack_flight(struct flight *f)

@@ -429,6 +429,11 @@ void flight_publish(struct sync *s)
 	flight_send(f);
 }
 
+bool flight_sending(struct sync *s)
+{
+	return flight_in(s, FLIGHT_SENDING) != NULL;
+}
+
 void flight_progress(struct sync *s)
 {
 	struct flight *f = flight_in(s, FLIGHT_SENDING);

@@ -250,6 +250,7 @@ void sync_ask_state(struct sync *s)
 	rq->ctx = s;
 	s->asked_version = s->version;
 	s->asked_staged = s->staged;
+	s->asked_bulk = flight_sending(s) ? 0 : s->n.bulk_requests + 1;
 	s->asked_connects = atomic_load(&pool_stats(s->pool)->connects);
 	s->state_asked = !pool_submit(s->pool, rq);
 }
@@ -310,6 +311,15 @@ static int sync_forget(struct sync *s, const char *why)
 	return 0;
 }
 
+/*
+ * Whether no commit was on its way while the remote was asked. Else the hub may have applied one after it gave its
+ * version: what is compared with that version would not have what the commit did.
+ */
+static bool sync_asked_alone(const struct sync *s)
+{
+	return s->asked_bulk == s->n.bulk_requests + 1;
+}
+
 /* Moves from before the start, for which the disk had no room until now: compare again. */
 static int sync_settle_late(struct sync *s)
 {
@@ -340,13 +350,18 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 		sync_ask_again(s);
 		return 0;
 	}
+	/* Asked beside commits, an answer may be older than a later acknowledgement. */
+	s->older |= state->exists && state->version < s->asked_version;
+	if (state->exists && (unknown || s->older) && !sync_asked_alone(s)) {
+		sync_ask_again(s);
+		return 0;
+	}
 	if (!state->exists && (had || meta->version))
 		err = sync_distrust(s, "the workspace is gone from the hub");
 	else if (state->exists && had && memcmp(meta->uid, state->uid, sizeof(none)))
 		err = sync_forget(s, state->staged ? "the workspace is gone from the hub" :
 						     "another workspace has its name now");
-	/* Asked beside commits, an answer may be older than a later acknowledgement. */
-	else if (state->exists && (s->older || state->version < s->asked_version)) {
+	else if (state->exists && s->older) {
 		err = sync_distrust(s, "the hub is older than what it had acknowledged");
 		unknown = true; /* what was deleted since may be there again */
 	}
@@ -395,7 +410,8 @@ static void sync_remote_state(struct sync *s)
 	if (s->adopt)
 		return;
 	if (!s->state_asked) {
-		if ((!s->remote_known || sync_was_away(s)) && clock_ns() >= s->quiet_until_ns)
+		if ((s->remote_known ? sync_was_away(s) : !flight_sending(s)) &&
+		    clock_ns() >= s->quiet_until_ns)
 			sync_ask_state(s);
 		return;
 	}

@@ -219,6 +219,7 @@ struct sync {
 	bool state_asked;
 	bool older;             /* the hub has made a version again that it had acknowledged */
 	uint64_t asked_version; /* acknowledged before it was asked */
+	uint64_t asked_bulk; /* requests of commits before it was, and one; 0: one was on its way */
 	_Atomic bool state_done;
 	bool staged; /* the workspace is still being made: nobody sees it before it is complete */
 	bool asked_staged; /* … when its state was asked for */
@@ -298,6 +299,8 @@ int flight_init(struct sync *s, struct flight *f);
 void flight_free(struct flight *f);
 uint64_t flight_due(struct sync *s, uint64_t now);
 bool flight_any(const struct sync *s);
+/** flight_sending() - whether a commit is on its way, or its answer not yet in the index. */
+bool flight_sending(struct sync *s);
 void flight_begin(struct sync *s);
 void flight_progress(struct sync *s);
 void flight_send(struct flight *f);

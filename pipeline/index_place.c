@@ -283,7 +283,8 @@ static int copy_moved(struct settling *st, struct moving *m, uint64_t dir, unsig
 		return 0;
 	m->entered = true;
 	err = copy_row(st, dir, m->name, m->len, &row, &child);
-	if (!err && child != m->id)
+	/* Also if its path stays the same: what moves into it is only reached from here. */
+	if (!err)
 		err = copy_below(st, m->id, child, depth);
 	m->entered = false;
 	return err;

@@ -171,9 +171,9 @@ MUTANTS = [
            "\t\t\t   now, now + s->conf.max_delay_ns))\n"
            "\t\tintake_dirty(s, serial, sent->name, sent->name_len, barrier_now(&s->barrier));\n", ""),
     Mutant("an_older_hub_is_not_noticed_by_its_answers", 99, ACK,
-           "f->push.version + !ack_applied_any(f) <= f->sent_version && f->sent_version", "false"),
+           "f->push.version + !ack_made_version(f) <= f->sent_version && f->sent_version", "false"),
     Mutant("an_older_hub_is_not_noticed_by_its_state", 27, SYNC,
-           "(s->older || state->version < s->asked_version)", "s->older"),
+           "\ts->older |= state->exists && state->version < s->asked_version;\n", ""),
     Mutant("other_names_of_an_inode_are_not_dirty", 13, LINKS, "\t\telse\n\t\t\tlinks_dirty(s, &at);\n", ""),
     Mutant("a_name_that_left_its_inode_says_nothing", 931, LINKS,
            "\t\tlinks_dirty(l->f->sync, &at);\n\t\treturn true;\n", "\t\treturn true;\n"),

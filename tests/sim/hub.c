@@ -438,6 +438,8 @@ static unsigned get_manifest(struct model_hub *h, const struct hub_request *rq, 
 	p.after_len = n > 0 ? (size_t)n : 0;
 	if (manifest_head_put(reply, at))
 		abort();
+	if (at > h->listed)
+		h->listed = at;
 	tree_walk(version_root(h, at), page_add, &p);
 	if (manifest_end_put(reply, p.more))
 		abort();
@@ -793,9 +795,25 @@ void model_hub_next_epoch(struct model_hub *h, uint64_t epoch)
 	h->next_epoch = epoch;
 }
 
+void model_hub_restored(struct model_hub *h, uint64_t version)
+{
+	h->had = version;
+	h->caught_up = false;
+}
+
+bool model_hub_caught_up(const struct model_hub *h)
+{
+	return h->caught_up;
+}
+
 uint64_t model_hub_version(const struct model_hub *h)
 {
 	return h->version;
+}
+
+uint64_t model_hub_listed(const struct model_hub *h)
+{
+	return h->listed;
 }
 
 uint64_t model_hub_conflicts(const struct model_hub *h)

@@ -45,6 +45,11 @@ int model_hub_other(struct model_hub *h, const char *path, const void *data, siz
 /** model_hub_snapshot() - a copy: a backup, and what is restored from it is the copy. Versions
  * after it are gone then. */
 struct model_hub *model_hub_snapshot(const struct model_hub *h);
+/** model_hub_restored() - from now on @h is there instead of one that had made @version. */
+void model_hub_restored(struct model_hub *h, uint64_t version);
+/** model_hub_caught_up() - whether it then made that version again by a commit that may as well have changed nothing,
+ * as far as its answer says. Nobody can tell it from the one before. */
+bool model_hub_caught_up(const struct model_hub *h);
 
 /** model_hub_next_epoch() - the epoch that is given next, as another hub has made it up. */
 void model_hub_next_epoch(struct model_hub *h, uint64_t epoch);
@@ -66,6 +71,8 @@ void model_hub_on_put(struct model_hub *h, void (*fn)(void *ctx, const struct hu
 		      void *ctx);
 
 uint64_t model_hub_version(const struct model_hub *h);
+/** model_hub_listed() - the newest version whose manifest somebody has asked for, 0: none. */
+uint64_t model_hub_listed(const struct model_hub *h);
 /** model_hub_each() - all paths of the newest version, in tree order; a directory before what is in it. */
 void model_hub_each(const struct model_hub *h, void (*fn)(void *ctx, const struct hub_file *f),
 		    void *ctx);

@@ -47,7 +47,7 @@ struct run {
 	unsigned pass;
 	struct node *before, *work;
 	bool again; /* a move found no place */
-	uint32_t changed;
+	uint32_t changed, moved;
 	enum verdict verdict;
 	char why[128];
 	struct outcome *outcomes;
@@ -343,6 +343,7 @@ static void attach(struct run *r, uint32_t i)
 	outcome_now(r, i, OUTCOME_HOLDS, p->off);
 	p->off = NULL;
 	r->changed++;
+	r->moved++;
 }
 
 /* --- deletes and puts ---------------------------------------------------------------------- */
@@ -470,7 +471,7 @@ static void pass_begin(struct run *r)
 	r->work = node_copy(r->before);
 	r->next_id = r->h->next_id;
 	r->again = false;
-	r->changed = r->n_outcomes = r->refused = r->n_lacks = 0;
+	r->changed = r->moved = r->n_outcomes = r->refused = r->n_lacks = 0;
 	for (uint32_t i = 0; i < r->c->n; i++) {
 		node_free(r->c->puts[i].off);
 		r->c->puts[i].off = NULL;
@@ -716,6 +717,8 @@ static void keep(struct run *r)
 	r->work = NULL;
 	h->version = r->version;
 	h->next_id = r->next_id;
+	/* A change that is not named was applied; of those that are only a move certainly was one. */
+	h->caught_up |= h->version == h->had && r->n_outcomes == r->c->n && !r->moved;
 }
 
 static unsigned answer_applied(const struct run *r, struct buf *reply)

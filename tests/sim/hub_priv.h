@@ -128,6 +128,9 @@ struct model_hub {
 	char workspace[WORKSPACE_NAME_MAX + 1];
 	uint8_t uid[16];
 	uint64_t version, next_id;
+	uint64_t had;    /* version of the hub that this one was restored for, 0: none … */
+	bool caught_up;  /* … which it has made again with a commit whose answer does not tell */
+	uint64_t listed; /* newest version whose manifest was asked for */
 	struct node *root;
 	struct node *past[HUB_PAST]; /* version v at v % HUB_PAST, for all before this one */
 	struct map index;            /* struct indexed */

@@ -12,7 +12,7 @@ void others_did(struct others *o, unsigned i, bool put, const struct model_hub *
 {
 	o->at[i].stands = put;
 	o->at[i].since = fs_serial();
-	o->version = model_hub_version(h);
+	o->at[i].version = o->version = model_hub_version(h);
 }
 
 /* struct seen - what is at one of the names, as the hub has it now. */
@@ -45,7 +45,7 @@ static bool is_dir(struct fs *fs, const char *path)
 }
 
 static bool allowed(const struct others *o, unsigned i, uint8_t now, enum on_conflict policy,
-		    struct fs *fs)
+		    struct fs *fs, const struct model_hub *h)
 {
 	char path[sizeof(FS_ROOT) + 2];
 
@@ -55,6 +55,8 @@ static bool allowed(const struct others *o, unsigned i, uint8_t now, enum on_con
 		return true;
 	if (now == ENTRY_NONE)
 		return false;
+	if (o->at[i].version <= model_hub_listed(h))
+		return true;
 	return policy == CONFLICT_THEIRS && fs_changed(fs, path) > o->at[i].since;
 }
 
@@ -72,7 +74,7 @@ bool others_check(struct others *o, enum on_conflict policy, struct fs *fs,
 		if (!o->at[i].stands || s.foreign[i])
 			continue;
 		o->at[i].stands = false;
-		fine = o->confirmed || allowed(o, i, s.type[i], policy, fs);
+		fine = o->confirmed || allowed(o, i, s.type[i], policy, fs, h);
 		if (!fine)
 			snprintf(why, CHECK_WHY_MAX, "%c: another writer's was %s", (char)('a' + i),
 				 s.type[i] == ENTRY_NONE ? "removed" : "replaced");

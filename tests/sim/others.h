@@ -3,7 +3,8 @@
  * others.h - what another writer has put at the hub, and what the daemon may do to it.
  *
  * By the policy ours it may do anything: the version stays in the history. By the two others nothing of theirs is removed
- * until somebody confirms it, and only a directory is put on top of it; by theirs also what has changed here since.
+ * until somebody confirms it, and only a directory is put on top of it; by theirs also what has changed here since. A daemon
+ * without state has asked for all that is there: what differs from it is sent on top, whatever the policy.
  */
 #ifndef SPATE_SIM_OTHERS_H
 #define SPATE_SIM_OTHERS_H
@@ -23,6 +24,7 @@ struct others {
 	struct {
 		bool stands;    /* what they have put is there still … */
 		uint64_t since; /* … since this change of the tree */
+		uint64_t version;
 	} at[OTHERS_NAMES];
 	uint64_t version; /* that was looked at last */
 	bool confirmed;   /* nothing is promised any more */
