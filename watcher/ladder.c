@@ -672,8 +672,8 @@ void ladder_met_dir(struct ladder *l, struct dir *parent, const char *name, size
 	const struct dir *child = tree_child(l->tree, parent, name, len);
 	uint32_t unsettled = DIR_TO_VISIT | DIR_LISTING | DIR_BLIND;
 
-	if (!child || child->wd < 0 || tree_standin(child->wd) || child->flags & unsettled ||
-	    child->ident.ino != st->ino || child->ident.dev != st->dev)
+	if (!child || !child->id || child->wd < 0 || tree_standin(child->wd) ||
+	    child->flags & unsettled || child->ident.ino != st->ino || child->ident.dev != st->dev)
 		ladder_found_dir(l, parent, name, len, now_ns);
 }
 

@@ -49,8 +49,8 @@ struct scan {
 	struct queue *jobs;
 	struct queue *pages;
 	struct scan_page *pool;
-	int wake_fd;           /* readable once the control thread was told of pages */
-	atomic_bool told;      /* ... and it has not found the queue empty since */
+	int wake_fd;      /* readable once the control thread was told of pages */
+	atomic_bool told; /* ... or is about to be: set before each write, unset after its read */
 	_Atomic unsigned held; /* pages it was not told of */
 	atomic_bool stopping;
 	pthread_t threads[SCAN_THREADS];
@@ -574,7 +574,10 @@ struct scan_page *scan_take(struct scan *s)
 
 	if (page || !atomic_load(&s->told))
 		return page;
-	(void)!read(s->wake_fd, &n, sizeof(n));
+	/* Who set @told may not have written yet: that will wake us, and is taken then. Were it forgotten now,
+	 * the descriptor would stay readable with nothing to take. */
+	if (read(s->wake_fd, &n, sizeof(n)) < 0)
+		return NULL;
 	atomic_store(&s->told, false);
 	page = queue_try_pop(s->pages);
 	/* Others may stand behind it, of which nobody said a word while @told was set. */

@@ -1680,6 +1680,22 @@ Test(ladder, a_watched_directory_is_visited_again_only_if_its_reader_met_another
 	finish();
 }
 
+Test(ladder, a_watched_directory_without_an_id_is_visited_when_its_reader_meets_it)
+{
+	struct scan_stat st = { .dev = 1 };
+	int a;
+
+	start();
+	a = dir(ROOT, 'a');
+	settle();
+	st.ino = (uint64_t)a;
+	tree_set_id(m.tree, tree_child(m.tree, tree_root(m.tree), "a", 1), 0);
+	ladder_met_dir(m.ladder, tree_root(m.tree), "a", 1, &st, m.now);
+	cr_expect_eq(ladder_visits(m.ladder), 1);
+	settle();
+	finish();
+}
+
 Test(ladder, R3_an_unreadable_directory_is_skipped_and_found_when_its_mode_changes)
 {
 	int a;

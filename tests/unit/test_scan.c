@@ -267,3 +267,26 @@ Test(scan, whoever_sleeps_is_told_of_every_page, .init = setup, .fini = teardown
 		cr_assert_null(scan_take(s));
 	}
 }
+
+/* A consumer that is awake anyway may take a page before the word of it is out. */
+Test(scan, who_has_taken_every_page_is_not_woken_for_ever, .init = setup, .fini = teardown)
+{
+	struct pollfd p = { .fd = scan_fd(s), .events = POLLIN };
+
+	make("f");
+	for (unsigned round = 0; round < 500; round++) {
+		unsigned out = 0, woken = 0;
+
+		while (out < 32 && !scan_submit(s, out, 1, open_top(), false))
+			out++;
+		while (out) {
+			struct scan_page *page = scan_take(s);
+
+			out -= page != NULL;
+			scan_page_free(s, page);
+		}
+		while (poll(&p, 1, 0) > 0 && woken++ < 100)
+			cr_assert_null(scan_take(s));
+		cr_assert_lt(woken, 100, "round %u: readable, and nothing waits", round);
+	}
+}
