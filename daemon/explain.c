@@ -99,8 +99,8 @@ static const char *explain_wait(const struct record *r)
 		return "it goes with the next cycle";
 	if (r->state == RECORD_BLOCKED)
 		return "it was dirtied again while it is being sent";
-	if (r->wait == WAIT_ALONG)
-		return "it was sent a moment ago and waits for company, at most --max-delay";
+	if (r->wait == WAIT_REST)
+		return "it was sent a moment ago: again when that is --max-delay ago, or flushed";
 	return "it is tried again later";
 }
 

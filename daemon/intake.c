@@ -78,11 +78,11 @@ static void intake_degrade(struct sync *s, uint64_t serial)
 void intake_dirty(struct sync *s, uint64_t serial, const char *name, size_t len, unsigned epoch)
 {
 	uint64_t now = clock_ns();
-	int chatty = coalesce_touch(s->dirty, serial, name, len, epoch, now, s->cause);
+	int rested = coalesce_touch(s->dirty, serial, name, len, epoch, now, s->cause);
 
-	if (chatty < 0)
+	if (rested < 0)
 		intake_degrade(s, serial);
-	if (chatty != 1)
+	if (rested != 1)
 		cycle_dirtied(&s->cycle, now);
 	if (s->cause == CAUSE_OPEN && !coalesce_ready(s->dirty))
 		cycle_emptied(&s->cycle);

@@ -3,9 +3,8 @@
  * coalesce.c - the dirty set: at most one record a path.
  *
  * Every record is found by its key, by its age and by its directory; READY ones also stand in a
- * queue and LATER ones in a binary heap by due time, those that wait for their writer or for company
- * also in a list. A TAKEN record and its BLOCKED successor
- * share a key: they are the only two records that may.
+ * queue and LATER ones in a binary heap by due time, those that wait for their writer or rest also in a
+ * list. A TAKEN record and its BLOCKED successor share a key: they are the only two records that may.
  */
 #include "pipeline/coalesce.h"
 
@@ -26,8 +25,8 @@ struct coalesce {
 	struct map by_name;
 	struct map by_dir;
 	struct list ready;
-	struct list open, along; /* LATER ones with WAIT_OPEN, WAIT_ALONG */
-	struct list by_age;      /* oldest first */
+	struct list open, resting; /* LATER ones with WAIT_OPEN, WAIT_REST */
+	struct list by_age;        /* oldest first */
 	struct record **heap;
 	size_t n_heap;
 	size_t n_ready;
@@ -53,7 +52,7 @@ struct coalesce *coalesce_new(size_t max_records, struct barrier *barrier)
 	map_init(&c->by_dir, max_records);
 	list_init(&c->ready);
 	list_init(&c->open);
-	list_init(&c->along);
+	list_init(&c->resting);
 	list_init(&c->by_age);
 	c->barrier = barrier;
 	return c;
@@ -131,7 +130,7 @@ static void set_later(struct coalesce *c, struct record *r, uint64_t due_ns, enu
 	r->wait = (uint8_t)wait;
 	heap_add(c, r);
 	if (wait != WAIT_DUE)
-		list_push(wait == WAIT_OPEN ? &c->open : &c->along, &r->link);
+		list_push(wait == WAIT_OPEN ? &c->open : &c->resting, &r->link);
 }
 
 static void unset_later(struct coalesce *c, struct record *r)
@@ -355,19 +354,19 @@ int coalesce_later(struct coalesce *c, uint64_t dir, const char *name, size_t le
 /* @r was dirtied by @cause at @now_ns: how long may it wait, and for what? */
 static void settle(struct coalesce *c, struct record *r, enum cause cause, uint64_t now_ns)
 {
-	uint64_t due = r->since_ns + c->patience_ns;
-	bool held = r->state != RECORD_READY && r->due_ns && r->wait == WAIT_OPEN;
-	bool open = cause == CAUSE_OPEN || (held && cause != CAUSE_CLOSED);
+	bool later = r->state != RECORD_READY && r->due_ns;
+	bool open = cause == CAUSE_OPEN || (later && r->wait == WAIT_OPEN && cause != CAUSE_CLOSED);
+	uint64_t due = open ? r->since_ns + c->patience_ns : r->rested_ns;
 
-	if (due <= now_ns || (!open && !r->along_ns))
+	if (due <= now_ns)
 		due = 0;
-	else if (r->state != RECORD_READY && r->due_ns && r->due_ns < due)
+	else if (later && r->wait == WAIT_DUE && r->due_ns < due)
 		due = r->due_ns;
 	if (r->state != RECORD_READY) {
-		reschedule(c, r, due, open ? WAIT_OPEN : WAIT_ALONG);
+		reschedule(c, r, due, open ? WAIT_OPEN : WAIT_REST);
 	} else if (due) {
 		unset_ready(c, r);
-		set_later(c, r, due, open ? WAIT_OPEN : WAIT_ALONG);
+		set_later(c, r, due, open ? WAIT_OPEN : WAIT_REST);
 	}
 }
 
@@ -375,8 +374,8 @@ static void look_back(const struct coalesce *c, struct record *r, uint64_t now_n
 {
 	uint64_t at = recent_at(&c->recent, r->node.hash);
 
-	if (at && now_ns < at + COALESCE_CHATTY * c->patience_ns)
-		r->along_ns = at + c->patience_ns;
+	if (at && now_ns < at + c->patience_ns)
+		r->rested_ns = at + c->patience_ns;
 }
 
 int coalesce_touch(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
@@ -396,7 +395,7 @@ int coalesce_touch(struct coalesce *c, uint64_t dir, const char *name, size_t le
 	}
 	r->cause = (uint8_t)cause;
 	settle(c, r, cause, now_ns);
-	return r->along_ns != 0;
+	return r->rested_ns != 0;
 }
 
 static void hasten(struct coalesce *c, struct list *waiting)
@@ -412,7 +411,7 @@ static void hasten(struct coalesce *c, struct list *waiting)
 void coalesce_hasten(struct coalesce *c)
 {
 	hasten(c, &c->open);
-	hasten(c, &c->along);
+	hasten(c, &c->resting);
 }
 
 uint64_t coalesce_ripen(struct coalesce *c, uint64_t now_ns)
@@ -442,7 +441,6 @@ static void take(struct coalesce *c, struct record *r, struct list *batch, uint6
 
 size_t coalesce_take(struct coalesce *c, size_t max, struct list *batch, uint64_t now_ns)
 {
-	struct list *pos, *tmp;
 	size_t n = 0;
 
 	for (; n < max && c->n_ready; n++) {
@@ -450,17 +448,6 @@ size_t coalesce_take(struct coalesce *c, size_t max, struct list *batch, uint64_
 
 		unset_ready(c, r);
 		take(c, r, batch, now_ns);
-	}
-	list_for_each_safe(pos, tmp, &c->along) {
-		struct record *r = container_of(pos, struct record, link);
-
-		if (n == max)
-			break;
-		if (r->along_ns > now_ns)
-			continue;
-		unset_later(c, r);
-		take(c, r, batch, now_ns);
-		n++;
 	}
 	c->overdue = c->overdue && c->n_ready;
 	return n;

@@ -7,11 +7,11 @@
  *                 └── LATER ◀── not before a moment          ▼ a second record, BLOCKED,
  *                 └──────────── ready when the first is done ┘ so a write during a push is kept
  *
- * With patience a record is LATER for two more reasons, both until it is as old as the patience:
- * a file that is open for writing is held back (WAIT_OPEN; closing it makes it ready), and a path
- * that was taken a moment ago (COALESCE_CHATTY patiences) only goes along with others (WAIT_ALONG),
- * and that once its last time is one patience ago. So a chatty log makes no cycles of its own but one
- * a patience, and no path is taken more often than that. hasten() ends both.
+ * With patience a record is LATER for two more reasons. A file that is open for writing is held back
+ * until the record is as old as the patience (WAIT_OPEN; closing it makes it ready). A path that was
+ * taken rests until that is one patience ago (WAIT_REST), and what dirties it meanwhile opens nothing.
+ * So a log makes one cycle of its own a patience, no path is taken more often than that, and one that
+ * is saved now and then never waits. hasten() ends both.
  *
  * Keys are (directory serial, name). Memory is bounded by @max_records: past it touch() says so,
  * and the caller degrades to "the directory is dirty". Every record holds the barrier for its epoch
@@ -30,10 +30,8 @@
 
 enum record_state { RECORD_READY, RECORD_LATER, RECORD_TAKEN, RECORD_BLOCKED };
 
-#define COALESCE_CHATTY 10u
-
-/* Why a record is LATER: it has a due time of its own; it is open; it goes along. */
-enum record_wait { WAIT_DUE, WAIT_OPEN, WAIT_ALONG };
+/* Why a record is LATER: it has a due time of its own; it is open; it rests. */
+enum record_wait { WAIT_DUE, WAIT_OPEN, WAIT_REST };
 
 /* What made a path dirty. Only an open file is held back, only its closing ends that. */
 enum cause {
@@ -53,10 +51,10 @@ struct record {
 	struct list sibling; /* all records of the directory */
 	struct record_dir *of;
 	uint64_t dir;
-	uint64_t since_ns; /* when it became dirty */
-	uint64_t due_ns;   /* RECORD_LATER; BLOCKED: what it will be due at, 0 at once */
-	uint64_t along_ns; /* chatty: not before may it go along with others; else 0 */
-	size_t heap_at;    /* RECORD_LATER */
+	uint64_t since_ns;  /* when it became dirty */
+	uint64_t due_ns;    /* RECORD_LATER; BLOCKED: what it will be due at, 0 at once */
+	uint64_t rested_ns; /* dirtied while it rested: until when; else 0 */
+	size_t heap_at;     /* RECORD_LATER */
 	unsigned epoch;
 	uint8_t state;
 	uint8_t wait;  /* RECORD_LATER and BLOCKED: enum record_wait */
@@ -87,19 +85,19 @@ void coalesce_free(struct coalesce *c);
 int coalesce_later(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
 		   uint64_t now_ns, uint64_t due_ns);
 
-/** coalesce_patience() - how long open files are held back and chatty paths wait for company; also
- * how long a path that was taken is remembered. 0, as in a new set: neither is done. */
+/** coalesce_patience() - how long open files are held back, and paths rest that were taken. 0, as in a
+ * new set: neither is done. */
 void coalesce_patience(struct coalesce *c, uint64_t patience_ns);
 
 /**
  * coalesce_touch() - a path is dirty now, with patience, and with a cause; else as above.
  *
- * Return: 0; 1 when the path is chatty, so that this neither opens nor prolongs a cycle; or -ENOSPC.
+ * Return: 0; 1 when the path rested, so that this neither opens nor prolongs a cycle; or -ENOSPC.
  */
 int coalesce_touch(struct coalesce *c, uint64_t dir, const char *name, size_t len, unsigned epoch,
 		   uint64_t now_ns, enum cause cause);
 
-/** coalesce_hasten() - somebody waits: what is open or goes along is READY now. Costs those. */
+/** coalesce_hasten() - somebody waits: what is open or rests is READY now. Costs those. */
 void coalesce_hasten(struct coalesce *c);
 
 /** coalesce_ripen() - make due LATER records ready. Return: the next due time, 0 for none. */
@@ -108,8 +106,8 @@ uint64_t coalesce_ripen(struct coalesce *c, uint64_t now_ns);
 /** coalesce_overdue() - whether a record has waited as long as it may for a cycle: take at once. */
 bool coalesce_overdue(const struct coalesce *c);
 
-/** coalesce_take() - move up to @max records to the tail of @batch: READY ones, oldest first, then
- * those that go along. Return: how many. Costs all that wait to go along. */
+/** coalesce_take() - move up to @max READY records, oldest first, to the tail of @batch. Return: how
+ * many. */
 size_t coalesce_take(struct coalesce *c, size_t max, struct list *batch, uint64_t now_ns);
 
 /** coalesce_find() - the record of a path, the TAKEN or the waiting one, or NULL. Read-only. */

@@ -102,7 +102,7 @@ MUTANTS = [
            "\tif (next)\n\t\tset_waiting(c, next, next->due_ns, next->wait);",
            "\tif (next)\n\t\trecord_free(c, next);"),
     Mutant("what_does_not_fit_is_dropped", 92, INTAKE,
-           "\tif (chatty < 0)\n\t\tintake_degrade(s, serial);\n", ""),
+           "\tif (rested < 0)\n\t\tintake_degrade(s, serial);\n", ""),
     Mutant("an_older_epoch_is_not_taken_over", 143, COALESCE,
            "\tif (r) {\n\t\ttake_epoch(c, r, epoch);\n\t} else {", "\tif (!r) {"),
     Mutant("older_epochs_are_not_awaited", 5, BARRIER, "(epoch == b->first && !b->pending", "(!b->pending"),

@@ -227,7 +227,7 @@ Test(coalesce, S5_merging_keeps_the_older_epoch)
 	coalesce_free(c);
 }
 
-/* --- patience: open files are held back, chatty paths go along ------------------------------- */
+/* --- patience: open files are held back, paths just sent rest --------------------------------- */
 
 #define PATIENCE 100
 
@@ -305,7 +305,7 @@ Test(coalesce, S5_whoever_waits_does_not_wait_for_writers)
 	r = take_at(c, 2);
 	touch(c, "b", 3, CAUSE_CLOSED);
 	coalesce_done(c, r);
-	cr_assert_eq(coalesce_ready(c), 0, "one is open, one is chatty");
+	cr_assert_eq(coalesce_ready(c), 0, "one is open, one rests");
 	coalesce_hasten(c);
 	cr_assert_eq(coalesce_ready(c), 2);
 	cr_assert_eq(coalesce_ripen(c, 4), 0);
@@ -329,42 +329,55 @@ Test(coalesce, an_open_file_under_way_is_held_back_afterwards)
 	coalesce_free(c);
 }
 
-Test(coalesce, C6_a_path_sent_a_moment_ago_only_goes_along_with_others)
+Test(coalesce, C6_a_path_sent_a_moment_ago_rests_and_opens_no_cycle)
 {
 	struct coalesce *c = patient(10);
-	struct list batch;
 
-	list_init(&batch);
 	cr_assert_eq(touch(c, "log", 1, CAUSE_CLOSED), 0);
 	coalesce_done(c, take_at(c, 10));
-	cr_assert_eq(touch(c, "log", 20, CAUSE_CLOSED), 1, "it opens no cycle");
-	cr_assert_eq(coalesce_ready(c), 0);
+	for (uint64_t t = 20; t < 10 + PATIENCE; t += 3) {
+		cr_assert_eq(touch(c, "log", t, CAUSE_CLOSED), 1, "it neither opens nor prolongs");
+		cr_assert_eq(coalesce_ready(c), 0);
+		cr_assert_eq(coalesce_ripen(c, t), 10 + PATIENCE);
+	}
 	cr_assert_eq(touch(c, "save", 30, CAUSE_CLOSED), 0);
+	coalesce_done(c, take_at(c, 40));
+	cr_assert_null(take_at(c, 40), "not even with others");
+	cr_assert_eq(coalesce_ripen(c, 10 + PATIENCE), 0);
 	cr_assert_eq(coalesce_ready(c), 1);
-	cr_assert_eq(coalesce_take(c, 10, &batch, 40), 1);
-	cr_assert_eq(touch(c, "save2", 105, CAUSE_CLOSED), 0);
-	cr_assert_eq(coalesce_take(c, 10, &batch, 10 + PATIENCE), 2, "both");
-	cr_assert_eq(coalesce_take(c, 10, &batch, 10 + PATIENCE), 0);
+	cr_assert(coalesce_overdue(c), "by itself, if nobody else goes");
+	cr_assert_eq(touch(c, "log", 11 + PATIENCE, CAUSE_CLOSED), 1, "nor does it prolong now");
+	cr_assert_eq(coalesce_ready(c), 1);
 	coalesce_free(c);
 }
 
-Test(coalesce, C3_a_chatty_path_goes_by_itself_when_nobody_else_does)
+Test(coalesce, C6_a_file_that_is_saved_now_and_then_never_waits)
+{
+	struct coalesce *c = patient(10);
+	uint64_t now = 10;
+
+	touch(c, "synced", 1, CAUSE_LISTING);
+	coalesce_done(c, take_at(c, now));
+	for (int i = 0; i < 20; i++) {
+		now += PATIENCE;
+		cr_assert_eq(touch(c, "synced", now, CAUSE_CLOSED), 0);
+		cr_assert_eq(coalesce_ready(c), 1);
+		coalesce_done(c, take_at(c, now));
+	}
+	coalesce_free(c);
+}
+
+Test(coalesce, an_open_file_is_held_back_though_it_has_rested)
 {
 	struct coalesce *c = patient(10);
 
-	touch(c, "log", 1, CAUSE_CLOSED);
+	touch(c, "a", 1, CAUSE_CLOSED);
 	coalesce_done(c, take_at(c, 10));
-	for (uint64_t t = 20; t < 20 + PATIENCE; t += 3) {
-		cr_assert_eq(touch(c, "log", t, CAUSE_CLOSED), 1);
-		cr_assert_eq(coalesce_ripen(c, t), 20 + PATIENCE);
-	}
-	cr_assert_eq(coalesce_ripen(c, 20 + PATIENCE), 0);
-	cr_assert(coalesce_overdue(c));
-	coalesce_done(c, take_at(c, 20 + PATIENCE));
-	cr_assert_eq(touch(c, "log", 20 + 9 * PATIENCE, CAUSE_CLOSED), 1);
-	coalesce_hasten(c);
-	coalesce_done(c, take_at(c, 20 + 9 * PATIENCE));
-	cr_assert_eq(touch(c, "log", 20 + 19 * PATIENCE, CAUSE_CLOSED), 0, "no longer chatty");
+	touch(c, "a", 50, CAUSE_CLOSED);
+	touch(c, "a", 60, CAUSE_OPEN);
+	cr_assert_eq(coalesce_ripen(c, 10 + PATIENCE), 50 + PATIENCE);
+	touch(c, "a", 20 + PATIENCE, CAUSE_CLOSED);
+	cr_assert_eq(coalesce_ready(c), 1);
 	coalesce_free(c);
 }
 
