@@ -71,8 +71,8 @@ static int make_dir(int root, unsigned d, unsigned per_dir, unsigned char *data,
 
 int micro_tree_make(const char *path, unsigned dirs, unsigned per_dir, size_t bytes)
 {
+	__cleanup_free void *data = malloc(bytes + 1);
 	__cleanup_close int root = -1;
-	void *data = malloc(bytes + 1);
 	int err = data ? 0 : -ENOMEM;
 
 	if (!err && mkdir(path, 0755))
@@ -83,7 +83,6 @@ int micro_tree_make(const char *path, unsigned dirs, unsigned per_dir, size_t by
 	}
 	for (unsigned d = 0; !err && d < dirs; d++)
 		err = interrupted() ? -EINTR : make_dir(root, d, per_dir, data, bytes);
-	free(data);
 	return err;
 }
 
