@@ -19,6 +19,15 @@ static inline void cleanup_close_(int *fd)
 		close(*fd);
 }
 
+/** cleanup_take() - the descriptor in @fd is the caller's from now on: its scope does not close it. */
+static inline int cleanup_take(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
+
 #define __cleanup_free __attribute__((cleanup(cleanup_free_)))
 #define __cleanup_close __attribute__((cleanup(cleanup_close_)))
 

@@ -262,8 +262,7 @@ int io_lock(int dirfd, const char *path, const char *owner, int *ret_fd, char ho
 	err = write_owner(fd, owner);
 	if (err)
 		return err;
-	*ret_fd = fd;
-	fd = -1;
+	*ret_fd = cleanup_take(&fd);
 	return 0;
 }
 

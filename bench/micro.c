@@ -126,9 +126,10 @@ struct micro_clock micro_since(struct micro_clock begin)
 
 /* --- rounds ------------------------------------------------------------------------------ */
 
+/* There is one at least. */
 static unsigned count_lanes(const struct micro_bench *b)
 {
-	unsigned n = 0;
+	unsigned n = 1;
 
 	while (b->lanes[n].name)
 		n++;

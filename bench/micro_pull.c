@@ -122,7 +122,7 @@ static int pull_open(struct micro *m)
 	struct pulling *p = m->own = calloc(1, sizeof(*p));
 	unsigned dirs = (unsigned)micro_scaled(m, 40, 1);
 	struct micro_clock took;
-	struct places at;
+	struct places at = { .to = "" };
 	int err;
 
 	if (!p)

@@ -42,7 +42,7 @@ struct load {
 	uint64_t begin_ns;                 /* when the writers were released */
 	uint64_t prepared, prepared_bytes; /* files that load_prepare() made */
 	struct load_shared *shared;
-	/* --- load.c's own --- */
+	/* --- workload.c's own --- */
 	int gate[2];
 	pid_t writers[LOAD_WRITERS_MAX];
 	unsigned n_writers;

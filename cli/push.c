@@ -108,8 +108,8 @@ int verb_push(int argc, char **argv)
 	const struct cli_opt opts[] = {
 		{ "to", &t.to, NULL, "URL  workspace to push to" },
 		{ "io", &t.io, NULL, "ENGINE  auto, uring or threads (auto)" },
-		{ "batch-files", &t.batch_files, NULL, "N  most files in a version (4096)" },
-		{ "batch-bytes", &t.batch_bytes, NULL, "SIZE  most bytes in a version (8M)" },
+		{ "batch-files", &t.batch_files, NULL, "N  most files in a cycle (4096)" },
+		{ "batch-bytes", &t.batch_bytes, NULL, "SIZE  most bytes in a cycle (8M)" },
 		{ "memory", &t.memory, NULL, "SIZE  budget of the dirty set and the tree (64M)" },
 		{ "max-delete", &t.max_delete, NULL,
 		  "N  hold deletions beyond N (1000 and half of what is known)" },

@@ -364,7 +364,7 @@ static void ack_applied(struct flight *f, const struct sent *sent)
 		ack_doubt_put(s, sent);
 		s->n.files_sent += item && item->frame != FRAME_NONE;
 		s->totals.uploaded += sent->row.type != ENTRY_DIR;
-		if (sent->row.flags & ENTRY_UNSTABLE)
+		if (item && sent->row.flags & ENTRY_UNSTABLE)
 			ack_unstable(f, sent);
 	}
 	if (!item)

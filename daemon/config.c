@@ -38,7 +38,7 @@ void sync_config_init(struct sync_config *c)
 static bool is_mount_point(const char *path)
 {
 	char parent[PATH_MAX + 4];
-	struct path_ident a, b;
+	struct path_ident a = { 0 }, b = { 0 };
 	int fd, err;
 
 	fd = open(path, O_PATH | O_CLOEXEC);

@@ -30,7 +30,7 @@ struct hub_options {
 
 /**
  * hub_start() - open the data directory (exclusively), replay, listen.
- * @ret_why: receives one line for people on failure (static or in *ret_why_buf)
+ * @why: receives one line for people on failure
  *
  * Return: 0; -SP_ELOCKED when another hub has the directory; -SP_EFORMAT for another format;
  * -EINVAL for a bad address or a refused combination; -EADDRINUSE; -errno.

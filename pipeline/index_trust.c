@@ -260,7 +260,7 @@ static void verify_in_child(const char *dir, pid_t parent)
 	for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
 		signal(foreign[i], SIG_IGN);
 	sigemptyset(&empty);
-	sigprocmask(SIG_SETMASK, &empty, NULL);
+	pthread_sigmask(SIG_SETMASK, &empty, NULL);
 	setrlimit(RLIMIT_CORE, &none);
 	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (null >= 0)
