@@ -325,11 +325,11 @@ static void reply_applied(struct http_request *r, const struct meta_result *res)
 
 static void reply_stale(struct http_request *r, const struct work *w)
 {
-	bool stage = w->job.commit.head.flags & COMMIT_STAGE;
+	uint64_t base = w->job.commit.head.base;
 	char extra[96];
 
 	snprintf(extra, sizeof(extra), "\"expected\":%llu,\"actual\":%llu",
-		 (unsigned long long)(stage ? 0 : w->job.commit.head.base),
+		 (unsigned long long)(base == BASE_NONE ? 0 : base),
 		 (unsigned long long)w->job.result.version);
 	reply_error_with(r, REPLY_CONCURRENT_MODIFICATION, "base", extra,
 			 "the workspace has moved on");
