@@ -335,13 +335,21 @@ static void reply_stale(struct http_request *r, const struct work *w)
 			 "the workspace has moved on");
 }
 
+/* All parts of a stage are one: the one that everybody sees. */
+static bool made_version(const struct work *w)
+{
+	uint32_t flags = w->job.commit.head.flags;
+
+	return !(flags & COMMIT_STAGE) || flags & COMMIT_PUBLISH;
+}
+
 static void reply_verdict(struct http_request *r, struct work *w)
 {
 	const struct meta_result *res = &w->job.result;
 
 	switch (res->verdict) {
 	case META_APPLIED:
-		stats_add(&r->svc->stats, STATS_VERSIONS, 1);
+		stats_add(&r->svc->stats, STATS_VERSIONS, made_version(w));
 		reply_applied(r, res);
 		return;
 	case META_REPLAYED:

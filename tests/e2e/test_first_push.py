@@ -83,6 +83,7 @@ def a_first_push_of_many_files_is_one_version():
         check(r["version"] == 1 and r["uploadedFiles"] == n, r)
         log = versions(w)
         check(len(log) == 1 and log[0]["puts"] >= n and not log[0]["deletes"], log)
+        check(w.metric("spate_hub_versions_total") == 1, "parts are counted as versions")
         print(f"  {n} files: push {memory[p.pid] / MIB:.1f} MiB, hub {memory[hub.pid] / MIB:.1f} MiB")
         if "SPATE_SLOW" not in os.environ:
             check(memory[p.pid] <= 96 * MIB and memory[hub.pid] <= 128 * MIB, memory)
