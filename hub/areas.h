@@ -12,8 +12,8 @@
 
 #define AREAS_SPARE 4u
 #define AREAS_SPARE_BYTES ((size_t)24 << 20)
-#define AREAS_REST \
-	4u /* what a longer body left beside one in use is at most such a part of the area */
+/* What a longer body left beside one in use is at most such a part of the area. */
+#define AREAS_REST 4u
 
 struct area {
 	void *at;

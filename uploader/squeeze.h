@@ -4,8 +4,9 @@
  *
  * A byte takes 1/link as it is, and 2/codec + ratio/link compressed, since a body is compressed before it is
  * sent, and inflated before it is read, which takes no longer. What is compared is the one by the other:
- * 2 * link/codec + ratio. On once that is clearly below 1, off again near it. While off, a piece of a body is tried now and then; while on, every body is a measurement,
- * so contents that do not get smaller turn it off, and now and then one goes as it is.
+ * 2 * link/codec + ratio. On once that is clearly below 1, off again near it. While off, a piece of a body is
+ * tried now and then; while on, every body is a measurement, so contents that do not get smaller turn it off,
+ * and now and then one goes as it is.
  *
  * The link is as fast as the fastest of the last bodies, and the codec hardly slower than it ever was: whatever
  * else took time made the others slower only (as BBR estimates a bottleneck; Cardwell et al., 2016).
