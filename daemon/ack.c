@@ -41,6 +41,14 @@ static const void *ack_list(const struct sent *sent, size_t *ret_len)
 	return list;
 }
 
+/* What publishes a stage begins to count versions; until then it was parts. */
+static uint64_t ack_version(const struct flight *f)
+{
+	const struct sync *s = f->sync;
+
+	return f->publishes && s->staged ? f->push.version : MAX(s->version, f->push.version);
+}
+
 /* --- first the index: all of it or nothing --------------------------------------------------- */
 
 static int ack_write_applied(struct flight *f, struct sent *sent)
@@ -54,7 +62,9 @@ static int ack_write_applied(struct flight *f, struct sent *sent)
 	list = ack_list(sent, &list_len);
 	/* What was put beside theirs has no row of its own: nothing is there to compare it with. */
 	if (!sent->beside)
-		sent->row.rev = sent->outcome ? sent->outcome->rev : f->push.version;
+		sent->row.rev = sent->outcome ? sent->outcome->rev :
+				f->staged     ? STAGE_REV :
+						f->push.version;
 	return index_put(ix, sent->dir_id, sent->name, sent->name_len, &sent->row, list, list_len);
 }
 
@@ -269,7 +279,7 @@ static int ack_write_all(struct flight *f)
 	if (!err)
 		err = index_moves_settle(s->index);
 	if (!err)
-		err = index_set_remote(s->index, s->uid, MAX(s->version, f->push.version));
+		err = sync_remember(s, ack_version(f), s->staged && !f->publishes);
 	if (!err)
 		err = FAULT(ack_written);
 	if (!err)
@@ -578,9 +588,8 @@ static void ack_success(struct flight *f)
 	ack_replaced(f);
 	s->hold_oldest = false;
 	ack_pause(s, any_holds);
-	s->version = MAX(s->version, f->push.version);
-	if (f->publishes)
-		s->staged = false;
+	s->version = ack_version(f);
+	s->staged = s->staged && !f->publishes;
 	s->n.commits++;
 	s->committed_ns = clock_ns();
 	s->last_error[0] = '\0';
@@ -801,11 +810,11 @@ static bool ack_made_version(const struct flight *f)
 	return made;
 }
 
-/* What a commit makes is newer than all that was known; what is staged makes one version in the end. */
+/* What a commit makes is newer than all that was known. What publishes says itself what it builds on. */
 static bool ack_older(const struct flight *f)
 {
-	if (f->staged)
-		return f->push.version < f->sent_version;
+	if (f->publishes)
+		return false;
 	return f->push.version + !ack_made_version(f) <= f->sent_version && f->sent_version;
 }
 

@@ -399,8 +399,11 @@ void flight_send(struct flight *f)
 	int err;
 
 	f->publishes = f->staged && flight_is_last(f);
-	if (f->publishes)
+	if (f->publishes) {
+		/* All that was acknowledged is in what everybody will see, or nobody sees it. */
 		f->bulk.commit.flags |= COMMIT_PUBLISH;
+		f->bulk.commit.base = f->sync->version;
+	}
 	err = bulk_finish(&f->bulk, frames);
 
 	f->push = (struct push){ .bulk = &f->bulk, .frames = f->body.area, .frames_len = frames };

@@ -57,7 +57,7 @@ void sync_health(struct sync *s, struct sync_health *ret)
 		.held = hold_count(s),
 		.unclaimed = index_meta(s->index)->foreign,
 		.io = reader_engine_name(s->reader),
-		.version = s->version,
+		.version = report_unseen(s) ? 0 : s->version,
 		.dirty = coalesce_count(s->dirty),
 	};
 	ret->progress = (struct progress_sample){

@@ -281,6 +281,8 @@ static void sync_own_epoch(struct sync *s)
 	} while (epoch_given(s->epoch));
 }
 
+static const char sync_older[] = "the hub is older than what it had acknowledged";
+
 /* The index is about another workspace, or a hub that lost versions: it says nothing then. */
 static int sync_distrust(struct sync *s, const char *why)
 {
@@ -320,6 +322,16 @@ static bool sync_asked_alone(const struct sync *s)
 	return s->asked_bulk == s->n.bulk_requests + 1;
 }
 
+/* Nobody can look into a stage: what an older one lacks is not known. It goes when it is asked for without its id. */
+static int sync_begin_anew(struct sync *s)
+{
+	int err = sync_forget(s, sync_older);
+
+	s->staged = s->older = false;
+	sync_ask_again(s);
+	return err;
+}
+
 /* Moves from before the start, for which the disk had no room until now: compare again. */
 static int sync_settle_late(struct sync *s)
 {
@@ -332,6 +344,20 @@ static int sync_settle_late(struct sync *s)
 	return 0;
 }
 
+int sync_remember(struct sync *s, uint64_t version, bool staged)
+{
+	return index_set_remote(s->index, s->uid, version | (staged ? INDEX_STAGED : 0));
+}
+
+/* Whether @state was before what was acknowledged when it was asked for: a workspace was a stage once, and is none
+ * any more. */
+static bool sync_is_older(const struct sync *s, const struct remote_state *state)
+{
+	if (state->staged != s->asked_staged)
+		return state->staged && s->asked_version;
+	return state->version < s->asked_version;
+}
+
 static int sync_compare_state(struct sync *s, const struct remote_state *state)
 {
 	static const uint8_t none[16];
@@ -340,6 +366,7 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	/* What is there and not known; but we were the first to commit to what was not there before. */
 	bool unknown = state->exists && state->version && !s->made_here &&
 		       memcmp(meta->uid, state->uid, sizeof(none)) != 0;
+	bool published = s->staged && !state->staged;
 	int err = sync_settle_late(s);
 
 	if (err)
@@ -351,7 +378,7 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 		return 0;
 	}
 	/* Asked beside commits, an answer may be older than a later acknowledgement. */
-	s->older |= state->exists && state->version < s->asked_version;
+	s->older |= state->exists && sync_is_older(s, state);
 	if (state->exists && (unknown || s->older) && !sync_asked_alone(s)) {
 		sync_ask_again(s);
 		return 0;
@@ -362,7 +389,9 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 		err = sync_forget(s, state->staged ? "the workspace is gone from the hub" :
 						     "another workspace has its name now");
 	else if (state->exists && s->older) {
-		err = sync_distrust(s, "the hub is older than what it had acknowledged");
+		if (state->staged)
+			return sync_begin_anew(s);
+		err = sync_distrust(s, sync_older);
 		unknown = true; /* what was deleted since may be there again */
 	}
 	if (err)
@@ -378,16 +407,16 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 		if (epoch_given(s->epoch))
 			sync_own_epoch(s);
 		memset(s->uid, 0, sizeof(s->uid));
-		index_set_remote(s->index, s->uid, s->version);
+		sync_remember(s, s->version, s->staged);
 	} else {
 		s->epoch = state->epoch;
 		memcpy(s->uid, state->uid, sizeof(s->uid));
 		if (unknown)
 			return adopt_begin(s, state);
 		s->uid_known = true;
-		if (state->version > s->version)
+		if (published || state->version > s->version)
 			s->version = state->version;
-		index_set_remote(s->index, s->uid, s->version);
+		sync_remember(s, s->version, s->staged);
 	}
 	s->remote_known = true;
 	return 0;
@@ -697,7 +726,8 @@ static int sync_open_index(struct sync *s, char why[512])
 	err = index_open(s->conf.state, remote, &s->index, &fresh);
 	if (err)
 		return fail(why, err, "index");
-	s->version = index_meta(s->index)->version;
+	s->version = index_meta(s->index)->version & ~INDEX_STAGED;
+	s->staged = index_meta(s->index)->version & INDEX_STAGED;
 	sync_own_epoch(s);
 	return 0;
 }

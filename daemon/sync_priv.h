@@ -415,6 +415,8 @@ void poll_report(struct sync *s, struct sync_health *ret);
 void sync_wake(struct sync *s);
 void sync_ask_state(struct sync *s);
 void sync_ask_again(struct sync *s);
+/** sync_remember() - the index is about the remote's state as it was with @version; @staged: part of a stage. */
+int sync_remember(struct sync *s, uint64_t version, bool staged);
 /** sync_wait_anew() - whoever waits for what was dirty waits for what is dirty now. Return: the epoch that
  * has passed then. */
 unsigned sync_wait_anew(struct sync *s);

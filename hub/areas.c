@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define AREA_MIN ((size_t)64 << 10)
 
@@ -53,8 +54,19 @@ static void *take_spare(struct areas *a, size_t size)
 	return NULL;
 }
 
+/* What a longer body has left behind the next one counts for nobody: it goes back, unless it is little. */
+static void trim(unsigned char *at, size_t size, size_t used)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	used = (used + page - 1) / page * page;
+	if (size - used > size / AREAS_REST)
+		madvise(at + used, size - used, MADV_DONTNEED);
+}
+
 void *areas_get(struct areas *a, size_t size)
 {
+	size_t used = size;
 	void *at;
 
 	size = area_size(size);
@@ -63,8 +75,10 @@ void *areas_get(struct areas *a, size_t size)
 	pthread_mutex_lock(&a->mu);
 	at = take_spare(a, size);
 	pthread_mutex_unlock(&a->mu);
-	if (at)
+	if (at) {
+		trim(at, size, used);
 		return at;
+	}
 	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		  -1, 0);
 	return at == MAP_FAILED ? NULL : at;

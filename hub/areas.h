@@ -12,6 +12,8 @@
 
 #define AREAS_SPARE 4u
 #define AREAS_SPARE_BYTES ((size_t)24 << 20)
+/* What a longer body left beside one in use is at most such a part of the area. */
+#define AREAS_REST 4u
 
 struct area {
 	void *at;

@@ -325,14 +325,22 @@ static void reply_applied(struct http_request *r, const struct meta_result *res)
 
 static void reply_stale(struct http_request *r, const struct work *w)
 {
-	bool stage = w->job.commit.head.flags & COMMIT_STAGE;
+	uint64_t base = w->job.commit.head.base;
 	char extra[96];
 
 	snprintf(extra, sizeof(extra), "\"expected\":%llu,\"actual\":%llu",
-		 (unsigned long long)(stage ? 0 : w->job.commit.head.base),
+		 (unsigned long long)(base == BASE_NONE ? 0 : base),
 		 (unsigned long long)w->job.result.version);
 	reply_error_with(r, REPLY_CONCURRENT_MODIFICATION, "base", extra,
 			 "the workspace has moved on");
+}
+
+/* All parts of a stage are one: the one that everybody sees. */
+static bool made_version(const struct work *w)
+{
+	uint32_t flags = w->job.commit.head.flags;
+
+	return !(flags & COMMIT_STAGE) || flags & COMMIT_PUBLISH;
 }
 
 static void reply_verdict(struct http_request *r, struct work *w)
@@ -341,7 +349,7 @@ static void reply_verdict(struct http_request *r, struct work *w)
 
 	switch (res->verdict) {
 	case META_APPLIED:
-		stats_add(&r->svc->stats, STATS_VERSIONS, 1);
+		stats_add(&r->svc->stats, STATS_VERSIONS, made_version(w));
 		reply_applied(r, res);
 		return;
 	case META_REPLAYED:

@@ -153,9 +153,9 @@ static int spaces_read(struct fsck *f)
 
 	for (size_t i = 0; i < f->n_spaces && !err; i++) {
 		err = check_writers(f, &f->spaces[i]);
-		/* Its version is still being made, and may change between two pages. */
-		if (f->opt->live && stage_name_ok(f->spaces[i].name))
-			f->spaces[i].head = 0;
+		/* Its parts make one version. While it is being made it may change between two pages. */
+		if (stage_name_ok(f->spaces[i].name))
+			f->spaces[i].head = f->opt->live ? 0 : MIN(f->spaces[i].head, 1);
 	}
 	return err;
 }

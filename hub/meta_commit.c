@@ -115,7 +115,7 @@ static int workspace_find(struct commit_run *run)
 	if (!r)
 		run->res->verdict = META_NO_WORKSPACE;
 	run->first_dir = run->next_dir;
-	run->version = run->staged ? 1 : run->head + 1;
+	run->version = run->staged ? STAGE_REV : run->head + 1;
 	return r;
 }
 
@@ -233,6 +233,20 @@ static void keep_refusals(struct meta_result *res)
 	res->n_outcomes = n;
 }
 
+static bool publishes(const struct commit_run *run)
+{
+	return run->c->head.flags & COMMIT_PUBLISH;
+}
+
+/*
+ * What the commit is answered with, and the next one is compared to. Parts are counted, though all make version 1:
+ * else nobody could tell a stage from an older state of it.
+ */
+static uint64_t head_made(const struct commit_run *run)
+{
+	return run->staged && !publishes(run) ? run->head + 1 : run->version;
+}
+
 static int version_add(struct commit_run *run)
 {
 	const struct meta_commit *c = run->c;
@@ -241,7 +255,7 @@ static int version_add(struct commit_run *run)
 
 	for (size_t i = 0; i < c->n_frames; i++)
 		bytes += c->frames[i].kind == META_FRAME_MADE ? 0 : c->frames[i].len;
-	if (run->version == run->head)
+	if (run->staged && run->head)
 		err = sql_run(run->db, SQL_VERSION_GROW, "iiiiuui", run->ws, run->version,
 			      c->head.seq, c->time_ns, run->puts, run->deletes, bytes);
 	else
@@ -249,7 +263,7 @@ static int version_add(struct commit_run *run)
 			      run->writer, c->head.seq, c->time_ns, run->puts, run->deletes, bytes,
 			      run->moved);
 	if (!err)
-		err = sql_run(run->db, SQL_WORKSPACE_SET, "iiii", run->ws, run->version,
+		err = sql_run(run->db, SQL_WORKSPACE_SET, "iiii", run->ws, head_made(run),
 			      run->next_dir, MAX(run->longest, run->sent_longest));
 	return err;
 }
@@ -258,8 +272,7 @@ static int version_add(struct commit_run *run)
 static int conclude(struct commit_run *run)
 {
 	struct meta_result *res = run->res;
-	bool publish = run->c->head.flags & COMMIT_PUBLISH;
-	bool nothing = !run->puts && !run->deletes && !run->moved && !publish &&
+	bool nothing = !run->puts && !run->deletes && !run->moved && !publishes(run) &&
 		       run->c->head.base == BASE_NONE;
 	int err = 0;
 
@@ -277,13 +290,13 @@ static int conclude(struct commit_run *run)
 		return 0;
 	}
 	res->verdict = nothing ? META_NOTHING : META_APPLIED;
-	res->version = nothing ? run->head : run->version;
+	res->version = nothing ? run->head : head_made(run);
 	run->noted = nothing && !run->created;
 	if (run->noted)
 		return 0;
 	if (!nothing)
 		err = version_add(run);
-	if (!err && publish)
+	if (!err && publishes(run))
 		err = sql_run(run->db, SQL_WORKSPACE_NAME, "it", run->ws, run->c->workspace);
 	if (!err)
 		err = writer_save(run);

@@ -59,6 +59,9 @@ static inline bool index_row_same(const struct index_row *a, const struct index_
 
 struct index;
 
+/* With index_meta.version: it counts the parts of a stage. */
+#define INDEX_STAGED (1ull << 63)
+
 /** struct index_meta - facts about the whole index. */
 struct index_meta {
 	char remote[400];             /* origin/workspace it belongs to */

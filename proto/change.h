@@ -43,6 +43,7 @@ struct change {
 #define COMMIT_CREATE 2u
 #define COMMIT_STAGE 4u   /* a part of the first version, which nobody sees … */
 #define COMMIT_PUBLISH 8u /* … before the last one */
+#define STAGE_REV 1u      /* of what parts put: the version that all of them make */
 #define COMMIT_FLAGS (COMMIT_ATOMIC | COMMIT_CREATE | COMMIT_STAGE | COMMIT_PUBLISH)
 #define BASE_NONE UINT64_MAX
 /* The upper bits of an epoch that a hub has given; a client that makes one up avoids them. */

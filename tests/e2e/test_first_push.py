@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """A first push is one version, whatever it is cut into on its way, and is seen when it is complete."""
-import json, os, signal, subprocess, sys, threading, urllib.error, urllib.request
+import json, os, shutil, signal, subprocess, sys, threading, urllib.error, urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from spate import SPATE, World, check, check_log, compare, main, rounds, wait_for
@@ -83,6 +83,7 @@ def a_first_push_of_many_files_is_one_version():
         check(r["version"] == 1 and r["uploadedFiles"] == n, r)
         log = versions(w)
         check(len(log) == 1 and log[0]["puts"] >= n and not log[0]["deletes"], log)
+        check(w.metric("spate_hub_versions_total") == 1, "parts are counted as versions")
         print(f"  {n} files: push {memory[p.pid] / MIB:.1f} MiB, hub {memory[hub.pid] / MIB:.1f} MiB")
         if "SPATE_SLOW" not in os.environ:
             check(memory[p.pid] <= 96 * MIB and memory[hub.pid] <= 128 * MIB, memory)
@@ -157,14 +158,18 @@ def a_first_push_that_is_killed_is_not_seen_and_is_gone_on_with():
         check(r["uploadedFiles"] < n - 100, f"{point}: {r['uploadedFiles']} of {n} were sent again")
 
 
+def push_parts(w, n):
+    """A first push that is killed when part @n was acknowledged."""
+    p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "50"],
+                         stderr=subprocess.DEVNULL, env={**os.environ, "SPATE_FAIL": f"commit_acked:kill@{n}"})
+    check(p.wait(120) == -signal.SIGKILL, "not killed")
+
+
 def a_client_that_has_lost_its_state_begins_anew():
     with World() as w:
         w.hub()
         n = fill(w.tree, 500)
-        env = {**os.environ, "SPATE_FAIL": "commit_acked:kill@4"}
-        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "50"],
-                             stderr=subprocess.DEVNULL, env=env)
-        check(p.wait(120) == -signal.SIGKILL, "not killed")
+        push_parts(w, 4)
         subprocess.run(["rm", "-rf", f"{w.state}/index"])
         subprocess.run(["rm", "-rf", f"{w.tree}/a0", f"{w.tree}/a1", f"{w.tree}/a2"])
         r = push(w)
@@ -179,14 +184,35 @@ def the_hub_may_be_killed_during_a_first_push():
             killed("hub", point, nth)
 
 
+def a_hub_that_is_put_back_to_an_earlier_part_gets_all_of_it():
+    for published in (False, True):
+        with World() as w:
+            hub = w.hub()
+            n = fill(w.tree, 1000)
+            push_parts(w, 3)
+            hub.stop()
+            shutil.copytree(w.data, f"{w.dir}/backup")
+            hub = w.hub()
+            if published:
+                check(push(w)["version"] == 1, "version")
+            else:
+                push_parts(w, 4)
+            hub.stop()
+            shutil.rmtree(w.data)
+            os.rename(f"{w.dir}/backup", w.data)
+            w.run("fsck", w.data)
+            w.hub()
+            r = push(w)
+            check(r["version"] == 1 and r["uploadedFiles"] == n, r)
+            check(not compare(w.tree, w.pull()), "not exact")
+            w.run("fsck", f"http://127.0.0.1:{w.port}")
+
+
 def a_workspace_that_somebody_makes_meanwhile_is_not_overwritten():
     with World() as w:
         w.hub()
         fill(w.tree, 500)
-        env = {**os.environ, "SPATE_FAIL": "commit_acked:kill@4"}
-        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "50"],
-                             stderr=subprocess.DEVNULL, env=env)
-        check(p.wait(120) == -signal.SIGKILL, "not killed")
+        push_parts(w, 4)
         other = f"{w.dir}/other"
         os.makedirs(f"{other}/a0/b0")
         open(f"{other}/a0/b0/f0", "w").write("theirs")
@@ -205,10 +231,7 @@ def a_watch_makes_versions_as_it_goes_and_needs_no_stage():
     with World() as w:
         w.hub()
         n = fill(w.tree, 500)
-        env = {**os.environ, "SPATE_FAIL": "commit_acked:kill@4"}
-        p = subprocess.Popen([SPATE, "push", w.tree, "--to", w.url, "--state", w.state, "--batch-files", "50"],
-                             stderr=subprocess.DEVNULL, env=env)
-        check(p.wait(120) == -signal.SIGKILL, "not killed")
+        push_parts(w, 4)
         w.watch()
         w.exact("after a push that was killed")
         check(w.status()["counters"]["files_sent"] > n // 2, "the stage is nothing to it")
@@ -218,5 +241,6 @@ def a_watch_makes_versions_as_it_goes_and_needs_no_stage():
 main([a_first_push_of_many_files_is_one_version, a_small_first_push_is_one_request, of_an_empty_tree_nothing_is_made,
       a_first_push_that_is_killed_is_not_seen_and_is_gone_on_with,
       a_client_that_has_lost_its_state_begins_anew, the_hub_may_be_killed_during_a_first_push,
+      a_hub_that_is_put_back_to_an_earlier_part_gets_all_of_it,
       a_workspace_that_somebody_makes_meanwhile_is_not_overwritten,
       a_watch_makes_versions_as_it_goes_and_needs_no_stage])

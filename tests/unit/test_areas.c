@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -22,6 +24,35 @@ Test(areas, the_next_body_of_about_the_size_gets_the_memory_of_the_last)
 	cr_expect_eq(next, first);
 	memset(next, 2, 8 * MIB);
 	areas_put(&a, next, 8 * MIB);
+	areas_free(&a);
+}
+
+static size_t resident(void *at, size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 0;
+	unsigned char there[8 * MIB / 4096];
+
+	cr_assert(size / page <= sizeof(there) && !mincore(at, size, there));
+	for (size_t i = 0; i < size / page; i++)
+		n += there[i] & 1;
+	return n * page;
+}
+
+Test(areas, a_short_body_does_not_hold_the_memory_of_a_long_one)
+{
+	struct areas a;
+	void *at;
+
+	areas_init(&a);
+	at = areas_get(&a, 8 * MIB);
+	memset(at, 1, 8 * MIB);
+	areas_put(&a, at, 8 * MIB);
+	cr_assert_eq(areas_get(&a, 7 * MIB), at);
+	cr_expect_eq(resident(at, 8 * MIB), 8 * MIB);
+	areas_put(&a, at, 7 * MIB);
+	cr_assert_eq(areas_get(&a, 4 * MIB + 1), at);
+	cr_expect_leq(resident(at, 8 * MIB), 4 * MIB + MIB / 16);
+	areas_put(&a, at, 4 * MIB + 1);
 	areas_free(&a);
 }
 
