@@ -41,7 +41,8 @@ void thread_yields(void)
 	const struct sched_param none = { .sched_priority = 0 };
 	pid_t self = gettid();
 
-	pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+	if (sched_getscheduler(0) != SCHED_IDLE) /* that ranks below */
+		pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 	errno = 0;
 	if (getpriority(PRIO_PROCESS, (id_t)self) < YIELDS_NICE && !errno)
 		setpriority(PRIO_PROCESS, (id_t)self, YIELDS_NICE);

@@ -304,21 +304,32 @@ static void ack_deleted_dir(struct flight *f, const struct read_item *item)
 		ladder_rewalk(s->ladder, d);
 }
 
+/*
+ * It is read again in an epoch of its own, else who writes without end would hold up every flush: the event of what
+ * was written meanwhile is in the right one. Of one with several names that event may be another name's, so it is the
+ * epoch in which the reading began: what was asked for since then waits.
+ */
+static unsigned ack_again_epoch(const struct flight *f, const struct read_item *item)
+{
+	return item->st.nlink > 1 ? f->began : barrier_now(&f->sync->barrier);
+}
+
 /* The record is still there: what is dirtied now waits behind it. */
 static void ack_unstable(struct flight *f, const struct sent *sent)
 {
 	struct sync *s = f->sync;
 	char path[PATH_BYTES_MAX + PATH_NAME_MAX + 2];
 	uint64_t serial = f->dirs[sent->item->dir].serial, now = clock_ns();
+	unsigned epoch = ack_again_epoch(f, sent->item);
 
 	ack_path(f, sent->item, path);
 	skips_set(s->skips, SKIP_UNSTABLE, serial, sent->name, sent->name_len, path,
 		  "changed while it was read");
 	if (s->conf.once)
 		return;
-	if (coalesce_later(s->dirty, serial, sent->name, sent->name_len, barrier_now(&s->barrier),
-			   now, now + s->conf.max_delay_ns))
-		intake_dirty(s, serial, sent->name, sent->name_len, barrier_now(&s->barrier));
+	if (coalesce_later(s->dirty, serial, sent->name, sent->name_len, epoch, now,
+			   now + s->conf.max_delay_ns))
+		intake_dirty(s, serial, sent->name, sent->name_len, epoch);
 }
 
 /* Theirs stays under the name until somebody confirms that ours is to have it. */

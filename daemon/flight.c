@@ -338,6 +338,7 @@ void flight_begin(struct sync *s)
 	s->n.cycles++;
 	body_reset(&f->body, s->batch_bytes);
 	f->body.soft = s->batch_bytes;
+	f->began = barrier_now(&s->barrier);
 	f->state = FLIGHT_READING;
 	atomic_store(&f->read_done, false);
 	atomic_store(&f->chunk_err, 0);

@@ -93,6 +93,7 @@ struct flight {
 	struct sync *sync;
 	enum flight_state state;
 	uint64_t serial; /* of this use: what dir.mark is compared with */
+	unsigned began; /* the epoch in which its reading began: no record in it is of a younger one */
 	struct read_job job;
 	struct flight_dir *dirs; /* beside job.dirs */
 	char *paths;             /* of the directories: FLIGHT_PATH_BYTES */

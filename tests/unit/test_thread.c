@@ -252,3 +252,22 @@ Test(thread, one_that_yields_ranks_lower_and_its_process_does_not)
 	cr_expect_eq(after.policy, before.policy);
 	cr_expect_eq(after.nice, before.nice);
 }
+
+static void *idle_and_report(void *arg)
+{
+	struct sched_param none = { 0 };
+
+	if (sched_setscheduler(0, SCHED_IDLE, &none))
+		return NULL;
+	return yield_and_report(arg);
+}
+
+Test(thread, one_that_runs_when_nobody_else_does_is_not_raised_by_yielding)
+{
+	struct rank inside = { .policy = SCHED_IDLE };
+	pthread_t t;
+
+	cr_assert_eq(thread_start(&t, "idle", idle_and_report, &inside), 0);
+	pthread_join(t, NULL);
+	cr_expect_eq(inside.policy, SCHED_IDLE);
+}
