@@ -168,7 +168,7 @@ static int lane_ours(struct micro *m, double ret[MICRO_VALUES])
 
 static MDB_val bare_key(unsigned char key[KEY_BYTES], uint64_t dir, const char *name)
 {
-	size_t len = strlen(name);
+	size_t len = strnlen(name, KEY_BYTES - sizeof(dir));
 
 	dir = htobe64(dir);
 	memcpy(key, &dir, sizeof(dir));

@@ -284,7 +284,7 @@ int fsck_dir(const char *dir, struct fsck_progress *progress, struct fsck_result
 
 	if (dir_fd < 0) {
 		err = errno == ENOENT || errno == ENOTDIR ? -EINVAL : -errno;
-		snprintf(why, WHY_BYTES, "%s: %s", dir, strerror(errno));
+		snprintf(why, WHY_BYTES, "%s: %s", dir, err_str(errno));
 		return err;
 	}
 	err = check_format(dir_fd, dir, why);

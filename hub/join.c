@@ -128,7 +128,7 @@ static int find_part(struct joining *j, uint32_t i, const struct sha *hash)
 {
 	struct http_request *r = j->w->r;
 	struct meta *m = r->svc->meta;
-	struct meta_missing *last = j->n_missing ? &j->missing[j->n_missing - 1] : NULL;
+	const struct meta_missing *last = &j->missing[j->n_missing ? j->n_missing - 1 : 0];
 	int err = m->ops->blob(m, AUTH_TENANT, hash, &j->parts[j->n_parts]);
 
 	if (!err) {
@@ -139,7 +139,7 @@ static int find_part(struct joining *j, uint32_t i, const struct sha *hash)
 		reply_errno(r, err, "join");
 		return -1;
 	}
-	if (!last || last->index != i || !sha_same(&last->hash, hash))
+	if (!j->n_missing || last->index != i || !sha_same(&last->hash, hash))
 		j->missing[j->n_missing++] = (struct meta_missing){ .index = i, .hash = *hash };
 	return 0;
 }

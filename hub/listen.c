@@ -62,7 +62,7 @@ int listen_parse(const char *text, struct listen_addr *ret)
 
 static int name_url(int fd, char url[80])
 {
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
 	char host[INET6_ADDRSTRLEN];
 

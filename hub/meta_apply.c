@@ -241,14 +241,11 @@ static int occupied(struct commit_run *run, const struct sql_row *row)
 	return r;
 }
 
-/* What refuses change @index at @s. Return: an outcome_code, OUTCOME_HOLDS for none, -errno. */
+/* What refuses @ch at @s, whose directory is there. Return: an outcome_code, OUTCOME_HOLDS for none, -errno. */
 static int refusal(struct commit_run *run, const struct change *ch, const struct spot *s)
 {
-	int r;
+	int r = precondition(run, ch, s);
 
-	if (!s->dir)
-		return OUTCOME_NO_PARENT;
-	r = precondition(run, ch, s);
 	if (r <= 0)
 		return r < 0 ? r : OUTCOME_CONFLICT;
 	if (!s->live || s->row.e.type != ENTRY_DIR || ch->op == CHANGE_PUT_DIR)
@@ -358,7 +355,7 @@ static int put_one(struct commit_run *run, uint32_t index)
 
 	if (r < 0)
 		return r;
-	r = refusal(run, ch, &s);
+	r = s.dir ? refusal(run, ch, &s) : OUTCOME_NO_PARENT;
 	if (r < 0)
 		return r;
 	if (r != OUTCOME_HOLDS)

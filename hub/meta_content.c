@@ -39,16 +39,23 @@ int content_index(struct commit_run *run)
 }
 
 /* Equal chunks in a row (holes, say) are listed once. */
+static bool is_listed(const struct meta_result *res, uint32_t index, const struct sha *hash)
+{
+	const struct meta_missing *last;
+
+	if (!res->n_missing)
+		return false;
+	last = &res->missing[res->n_missing - 1];
+	return last->index == index && sha_same(&last->hash, hash);
+}
+
 static int missing(struct commit_run *run, uint32_t index, const struct sha *hash)
 {
 	struct meta_result *res = run->res;
-	struct meta_missing *grown,
-		*last = res->n_missing ? &res->missing[res->n_missing - 1] : NULL;
+	struct meta_missing *grown;
 	size_t cap;
 
-	if (res->n_missing == COMMIT_MISSING_MAX)
-		return 0;
-	if (last && last->index == index && sha_same(&last->hash, hash))
+	if (res->n_missing == COMMIT_MISSING_MAX || is_listed(res, index, hash))
 		return 0;
 	if (res->n_missing == run->missing_cap) {
 		cap = run->missing_cap ? 2 * run->missing_cap : 16;

@@ -335,7 +335,7 @@ void sql_stop(sqlite3_stmt *st)
 
 int sql_run(struct sql_conn *c, enum sql_id id, const char *fmt, ...)
 {
-	sqlite3_stmt *st;
+	sqlite3_stmt *st = NULL;
 	va_list ap;
 	int err;
 

@@ -136,6 +136,7 @@ static int get(struct objects_dir *d, uint64_t id, struct borrowed *ret)
 	struct slot *s;
 	int fd;
 
+	*ret = (struct borrowed){ .fd = -1 };
 	pthread_mutex_lock(&d->mu);
 	s = slot_find(d, id);
 	if (s)

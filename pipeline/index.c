@@ -263,7 +263,7 @@ int index_list(struct index *ix, uint64_t dir, const char *name, size_t len, voi
 	       size_t *ret_len)
 {
 	struct index_key k;
-	MDB_val key, val;
+	MDB_val key, val = { 0 };
 	void *copy;
 	int err = index_key_make(dir, name, len, &k, &key);
 
@@ -605,7 +605,7 @@ int index_doubt(struct index *ix)
 
 int index_mount(struct index *ix, uint64_t dir, struct path_ident *ret)
 {
-	MDB_val key = { .mv_data = &dir, .mv_size = sizeof(dir) }, val;
+	MDB_val key = { .mv_data = &dir, .mv_size = sizeof(dir) }, val = { 0 };
 	struct disk_mount disk;
 	int err = index_lookup(ix, ix->mounts, &key, &val);
 

@@ -114,7 +114,7 @@ int index_place_put(struct index *ix, uint64_t parent, const char *name, size_t 
 int index_place_del(struct index *ix, uint64_t parent, const char *name, size_t len,
 		    const struct index_row *row)
 {
-	uint64_t buf[2], at;
+	uint64_t buf[2], at = 0;
 	char there[256];
 	MDB_val key;
 	int rc;
@@ -135,7 +135,7 @@ int index_place(struct index *ix, uint64_t id, uint64_t *ret_parent, char name[2
 		struct index_row *ret)
 {
 	struct index_row row;
-	uint64_t parent;
+	uint64_t parent = 0;
 	int len = place_read(ix, ix->places, id, &parent, name);
 
 	if (len < 0 || index_get(ix, parent, name, (size_t)len, &row) || row.type != ENTRY_DIR ||
@@ -201,7 +201,8 @@ struct settling {
 	struct index *ix;
 	struct moving *moves; /* by id, as the table has them */
 	struct moving **by_to;
-	size_t n;
+	size_t n_read;   /* rows of the table; */
+	size_t n;        /* so many are sound */
 	uint64_t copies; /* ids from here on are of copies */
 };
 
@@ -389,14 +390,13 @@ static bool comes_along(const struct settling *st, const struct moving *m)
 	return along;
 }
 
-/* Return: how many were read from the table; @st->n of them are sound. Or -errno. */
 static int settling_read(struct settling *st)
 {
 	size_t max = 0;
 	MDB_cursor *cur;
 	MDB_val key, val;
 	MDB_stat stat;
-	int len, n = 0, rc = mdb_stat(st->ix->write, st->ix->moving, &stat);
+	int len, rc = mdb_stat(st->ix->write, st->ix->moving, &stat);
 
 	if (!rc)
 		rc = mdb_cursor_open(st->ix->write, st->ix->moving, &cur);
@@ -407,10 +407,10 @@ static int settling_read(struct settling *st)
 	st->by_to = calloc(max + 1, sizeof(struct moving *));
 	if (!st->moves || !st->by_to)
 		rc = ENOMEM;
-	while (!rc && (size_t)n < max && !(rc = mdb_cursor_get(cur, &key, &val, MDB_NEXT))) {
+	while (!rc && st->n_read < max && !(rc = mdb_cursor_get(cur, &key, &val, MDB_NEXT))) {
 		struct moving *m = &st->moves[st->n];
 
-		n++;
+		st->n_read++;
 		if (key.mv_size != sizeof(m->id))
 			continue;
 		memcpy(&m->id, key.mv_data, sizeof(m->id));
@@ -422,7 +422,7 @@ static int settling_read(struct settling *st)
 		st->by_to[st->n++] = m;
 	}
 	mdb_cursor_close(cur);
-	return rc && rc != MDB_NOTFOUND ? index_failed(st->ix, rc) : n;
+	return rc && rc != MDB_NOTFOUND ? index_failed(st->ix, rc) : 0;
 }
 
 static int settling_do(struct settling *st)
@@ -445,14 +445,15 @@ static int settling_do(struct settling *st)
 int index_moves_settle(struct index *ix)
 {
 	struct settling st = { .ix = ix };
-	int err = 0, n = settling_read(&st);
+	int err = settling_read(&st);
 
-	if (n > 0)
+	if (!err && st.n_read)
 		err = settling_do(&st);
-	if (n > 0 && !err)
-		log_info("index", "%d moved directories were on their way: they are compared again",
-			 n);
+	if (!err && st.n_read)
+		log_info("index",
+			 "%zu moved directories were on their way: they are compared again",
+			 st.n_read);
 	free(st.moves);
 	free(st.by_to);
-	return n < 0 ? n : err;
+	return err;
 }

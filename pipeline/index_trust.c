@@ -366,8 +366,8 @@ static void start_died(int sig)
 {
 	int fd = atomic_exchange(&watched.fd, -1);
 
-	if (fd >= 0 && pwrite(fd, watched.line, watched.len, 0) < 0)
-		fd = -1; /* there is nobody to tell */
+	if (fd >= 0)
+		(void)!pwrite(fd, watched.line, watched.len, 0); /* there is nobody to tell */
 	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
 		if (faults[i] == sig)
 			sigaction(sig, &watched.before[i], NULL);
@@ -403,22 +403,23 @@ void index_unwatch_start(void)
 static const char *check_state(int state_fd, unsigned *ret_starts)
 {
 	__cleanup_free char *text = NULL;
-	char boot[BOOT_BYTES + 1], then[BOOT_BYTES + 1], how[8];
-	unsigned format, starts;
+	char boot[BOOT_BYTES + 1], then[BOOT_BYTES + 1], how[8], format[10], starts[10];
+	unsigned long n;
 
 	if (io_read_file(state_fd, STATE_FILE, 128, &text, NULL))
 		return "it does not say how it was left";
-	if (sscanf(text, "spate-index %u %36s %7s %u", &format, then, how, &starts) != 4)
+	if (sscanf(text, "spate-index %9[0-9] %36s %7s %9[0-9]", format, then, how, starts) != 4)
 		return "it says how it was left in no known way";
-	if (format != INDEX_FORMAT)
+	if (strtoul(format, NULL, 10) != INDEX_FORMAT)
 		return "it is of another format";
 	boot_id(boot);
 	if (strcmp(how, "clean") &&
 	    (strcmp(how, "open") || !strcmp(boot, "-") || strcmp(boot, then)))
 		return "the machine went down while it was in use";
-	if (starts >= INDEX_STARTS_MAX)
+	n = strtoul(starts, NULL, 10);
+	if (n >= INDEX_STARTS_MAX)
 		return "two starts in a row died before they were ready";
-	*ret_starts = starts;
+	*ret_starts = (unsigned)n;
 	return NULL;
 }
 

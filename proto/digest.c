@@ -117,6 +117,7 @@ int hex_decode(const char *text, size_t text_len, void *out, size_t n)
 		if (hex_digit(text[i]) < 0)
 			return -EINVAL;
 	for (size_t i = 0; i < n; i++)
-		p[i] = (unsigned char)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
+		p[i] = (unsigned char)((unsigned)hex_digit(text[2 * i]) << 4 |
+				       (unsigned)hex_digit(text[2 * i + 1]));
 	return 0;
 }

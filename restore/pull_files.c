@@ -179,7 +179,7 @@ static struct item *item_new(struct pull *p, const struct entry *e, const char *
 	pdir_get(it->dir);
 	it->e = *e;
 	it->e.path = it->e.target = NULL;
-	memcpy(it->name, name, len);
+	memcpy(it->name, name, len + 1);
 	return it;
 }
 

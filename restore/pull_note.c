@@ -182,6 +182,6 @@ void pull_progress(struct pull *p, bool last)
 	if (r->bytes && p->total_bytes > r->bytes)
 		left = (uint64_t)((double)(p->total_bytes - r->bytes) * s / (double)r->bytes) + 1;
 	fprintf(stderr, "\r%llu of %llu files, %.0f files/s, %.1f MB/s, %llu s left\033[K",
-		(unsigned long long)(r->files + r->same), (unsigned long long)p->total_files,
+		(unsigned long long)r->files + r->same, (unsigned long long)p->total_files,
 		(double)r->files / s, (double)r->bytes / s / 1e6, (unsigned long long)left);
 }
