@@ -7,16 +7,12 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "bench/arrival.h"
-#include "bench/interrupt.h"
 #include "bench/sampler.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Before what is to be seen in rest: a target may take what it has just synced for something busy. */
-#define CALM_NS (2 * NSEC_PER_SEC)
 
 /* struct doing - a run while it lasts. */
 struct doing {
@@ -135,8 +131,6 @@ static int begin(struct doing *d)
 		phase_first(d, begin_ns, end_ns);
 		err = phase_restart(d);
 	}
-	if (!err && o->work->slow)
-		err = interrupt_sleep(CALM_NS);
 	return err == 1 ? -EIO : err;
 }
 

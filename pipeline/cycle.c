@@ -15,6 +15,30 @@ static uint64_t later(uint64_t at, uint64_t ns)
 	return at > UINT64_MAX - 1 || ns > UINT64_MAX - 1 - at ? UINT64_MAX - 1 : at + ns;
 }
 
+/* How long nothing is dirtied after a storm. */
+static uint64_t rest(const struct cycle *c)
+{
+	return c->conf.quiet_ns > UINT64_MAX / CYCLE_STORM ? UINT64_MAX :
+							     c->conf.quiet_ns * CYCLE_STORM;
+}
+
+static uint64_t window(const struct cycle *c)
+{
+	return c->storm ? rest(c) : c->conf.quiet_ns;
+}
+
+/* What is dirtied before goes on with what the cycle before has begun. */
+static uint64_t storm_until(const struct cycle *c)
+{
+	return c->taken_ns ? later(c->taken_ns, rest(c)) : 0;
+}
+
+static void open_at(struct cycle *c, uint64_t now_ns)
+{
+	c->opened_ns = mark(now_ns);
+	c->storm = now_ns < storm_until(c);
+}
+
 void cycle_init(struct cycle *c, const struct cycle_config *conf)
 {
 	*c = (struct cycle){ .conf = *conf };
@@ -23,7 +47,7 @@ void cycle_init(struct cycle *c, const struct cycle_config *conf)
 void cycle_dirtied(struct cycle *c, uint64_t now_ns)
 {
 	if (!c->opened_ns || c->emptied)
-		c->opened_ns = mark(now_ns);
+		open_at(c, now_ns);
 	c->last_ns = mark(now_ns);
 	c->emptied = false;
 }
@@ -35,9 +59,7 @@ void cycle_emptied(struct cycle *c)
 
 void cycle_unsure(struct cycle *c, uint64_t now_ns, uint64_t in_ns)
 {
-	uint64_t until = later(now_ns, in_ns);
-
-	c->last_ns = mark(until > c->conf.quiet_ns ? until - c->conf.quiet_ns : 0);
+	c->look_ns = later(now_ns, in_ns);
 }
 
 void cycle_overdue(struct cycle *c)
@@ -61,9 +83,15 @@ uint64_t cycle_due(const struct cycle *c, uint64_t now_ns, size_t ready, bool ro
 
 	if (!ready || !room)
 		return UINT64_MAX;
-	if (!c->opened_ns || c->urgent || c->overdue || ready >= c->conf.batch_files)
+	if (c->urgent || c->overdue || ready >= c->conf.batch_files)
 		return 0;
-	due = later(c->last_ns, c->conf.quiet_ns);
+	if (!c->opened_ns) {
+		due = storm_until(c);
+		return now_ns >= due ? 0 : due;
+	}
+	due = later(c->last_ns, window(c));
+	if (due < c->look_ns)
+		due = c->look_ns;
 	latest = later(c->opened_ns, c->conf.max_delay_ns);
 	if (due > latest)
 		due = latest;
@@ -73,6 +101,7 @@ uint64_t cycle_due(const struct cycle *c, uint64_t now_ns, size_t ready, bool ro
 void cycle_closed(struct cycle *c, uint64_t now_ns, size_t left)
 {
 	c->overdue = c->emptied = false;
+	c->taken_ns = c->last_ns;
 	if (!left) {
 		c->opened_ns = 0;
 		c->urgent = false;

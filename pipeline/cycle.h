@@ -4,8 +4,13 @@
  *
  * A cycle opens at the first dirty path and closes when quiet for @quiet_ns, or open for
  * @max_delay_ns, or full, and the uploader has room; while it has none the cycle keeps absorbing
- * (group commit: latency when idle, throughput in a storm). What waits for its writer or for company
- * is not ready and opens nothing; the caller says when it has waited long enough.
+ * (group commit: latency when idle, throughput in a storm). What waits for its writer or rests is not
+ * ready and opens nothing; what was held back as long as it may be closes a cycle, and what has
+ * rested goes with the one that is open, or by itself.
+ *
+ * A cycle costs the writers, too: where the hub shares their disk they wait for its sync, and that
+ * pause alone would be quiet enough to close the next one. So what follows a cycle before a rest of
+ * CYCLE_STORM quiet times is a storm: its next cycle closes after such a rest, or at @max_delay_ns.
  */
 #ifndef SPATE_PIPELINE_CYCLE_H
 #define SPATE_PIPELINE_CYCLE_H
@@ -13,6 +18,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define CYCLE_STORM 5u /* more is too long for a save every 50 ms to be quick */
 
 struct cycle_config {
 	uint64_t quiet_ns;
@@ -24,6 +31,9 @@ struct cycle {
 	struct cycle_config conf;
 	uint64_t opened_ns; /* 0: closed */
 	uint64_t last_ns;   /* latest dirtying */
+	uint64_t taken_ns;  /* that of the cycle before, 0: there was none */
+	uint64_t look_ns;   /* not quiet before: events wait unseen */
+	bool storm;         /* opened without a rest */
 	bool urgent;        /* a barrier waits: do not wait for quiet */
 	bool overdue;       /* something has waited as long as it may */
 	bool emptied;       /* nothing is ready any more: the next dirtying opens it anew */

@@ -137,6 +137,78 @@ Test(cycle, C1_a_storm_closes_no_more_often_than_every_max_delay)
 	cr_assert_geq(s.cycles, 19);
 }
 
+/* A slow disk interrupts its writers for longer than the quiet time, again and again. */
+Test(cycle, C1_pauses_of_a_storm_do_not_make_cycles)
+{
+	unsigned seed = (unsigned)time(NULL);
+
+	cr_log_info("seed %u", seed);
+	srand(seed);
+	for (int round = 0; round < 100; round++) {
+		struct sim s;
+		uint64_t begin;
+
+		sim_init(&s, 3 * MS);
+		for (begin = s.now; s.now < begin + 5000 * MS;) {
+			sim_dirty(&s);
+			sim_until(&s, s.now + (uint64_t)rand() % (4 * QUIET));
+		}
+		sim_until(&s, s.now + 1000 * MS);
+		cr_assert_leq(s.cycles, 2 + (s.now - begin) / DELAY, "seed %u round %d: %u", seed,
+			      round, s.cycles);
+		cr_assert_leq(s.worst_ns, DELAY + 3 * MS);
+		cr_assert_eq(s.ready, 0);
+	}
+}
+
+Test(cycle, C6_a_save_after_a_rest_goes_when_quiet)
+{
+	unsigned seed = (unsigned)time(NULL);
+	struct sim s;
+
+	cr_log_info("seed %u", seed);
+	srand(seed);
+	sim_init(&s, 3 * MS);
+	for (unsigned i = 1; i <= 1000; i++) {
+		sim_dirty(&s);
+		sim_until(&s, s.now + MS); /* written, closed */
+		cycle_dirtied(&s.c, s.now);
+		sim_until(&s, s.now + CYCLE_STORM * QUIET + (uint64_t)rand() % (9 * QUIET));
+		cr_assert_eq(s.cycles, i, "seed %u", seed);
+	}
+	cr_assert_leq(s.worst_ns, MS + QUIET);
+}
+
+Test(cycle, C1_what_has_rested_goes_on_with_a_storm_and_by_itself_after_it)
+{
+	struct cycle c;
+
+	cycle_init(&c, &conf);
+	cycle_dirtied(&c, 1000);
+	cycle_closed(&c, 1000 + QUIET, 0);
+	cr_assert_eq(cycle_due(&c, 1001 + QUIET, 1, true), 1000 + CYCLE_STORM * QUIET);
+	cr_assert_eq(cycle_due(&c, 1000 + CYCLE_STORM * QUIET, 1, true), 0);
+	cycle_dirtied(&c, 2000 + QUIET);
+	cr_assert_eq(cycle_due(&c, 2000 + QUIET, 2, true), 2000 + QUIET + CYCLE_STORM * QUIET);
+}
+
+Test(cycle, the_end_of_a_storm_is_a_longer_pause_and_the_next_save_is_quick)
+{
+	uint64_t t = 1000;
+	struct cycle c;
+
+	cycle_init(&c, &conf);
+	cycle_dirtied(&c, t);
+	cycle_closed(&c, t + QUIET, 0);
+	t += CYCLE_STORM * QUIET - 1;
+	cycle_dirtied(&c, t);
+	cr_assert_eq(cycle_due(&c, t, 1, true), t + CYCLE_STORM * QUIET);
+	cycle_closed(&c, t + CYCLE_STORM * QUIET, 0);
+	t += CYCLE_STORM * QUIET;
+	cycle_dirtied(&c, t);
+	cr_assert_eq(cycle_due(&c, t, 1, true), t + QUIET);
+}
+
 Test(cycle, C3_a_writer_every_10_ms_never_waits_longer_than_max_delay)
 {
 	struct cycle_config slow = conf;
@@ -189,10 +261,10 @@ Test(cycle, max_delay_counts_from_the_opening)
 	cr_assert_eq(cycle_due(&c, 1000 + DELAY - 1, 9, true), 1000 + DELAY);
 	cr_assert_eq(cycle_due(&c, 1000 + DELAY, 9, true), 0);
 	cycle_closed(&c, 1000 + DELAY, 0);
-	cycle_dirtied(&c, 5000 + DELAY);
-	cr_assert_eq(cycle_due(&c, 5000 + DELAY, 1, true), 5000 + DELAY + QUIET);
-	cycle_dirtied(&c, 4999 + 2 * DELAY);
-	cr_assert_eq(cycle_due(&c, 4999 + 2 * DELAY, 1, true), 5000 + 2 * DELAY);
+	cycle_dirtied(&c, 1000 + 2 * DELAY);
+	cr_assert_eq(cycle_due(&c, 1000 + 2 * DELAY, 1, true), 1000 + 2 * DELAY + QUIET);
+	cycle_dirtied(&c, 999 + 3 * DELAY);
+	cr_assert_eq(cycle_due(&c, 999 + 3 * DELAY, 1, true), 1000 + 3 * DELAY);
 }
 
 Test(cycle, without_room_absorbs_and_closes_once_there_is)
