@@ -281,7 +281,6 @@ static void flight_fill(struct flight *f, struct record **records, size_t n, boo
 	uint64_t serial = 0;
 	int known = 0;
 
-	qsort(records, n, sizeof(records[0]), record_cmp);
 	for (size_t i = 0; i < n; i++) {
 		if (ahead_rests(s, records[i], urgent))
 			continue;
@@ -322,13 +321,16 @@ void flight_begin(struct sync *s)
 		if (flight_due(s, now))
 			return;
 	}
-	records = calloc(most, sizeof(*records));
+	records = calloc(2 * most, sizeof(*records));
 	if (!records)
 		return;
 	list_init(&batch);
 	coalesce_take(s->dirty, most, &batch, now);
 	while ((node = list_pop(&batch)))
 		records[n++] = container_of(node, struct record, link);
+	qsort(records, n, sizeof(records[0]), record_cmp);
+	n = lead_batch(s, records, n, most, now);
+	qsort(records, n, sizeof(records[0]), record_cmp);
 	cycle_closed(&s->cycle, now, coalesce_ready(s->dirty));
 	flight_fill(f, records, n, urgent);
 	if (!f->job.n_items || FAULT(batch_taken)) {

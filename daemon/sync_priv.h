@@ -295,6 +295,17 @@ void marked_take(struct sync *s);
 /** marked_progress() - one turn: marks that are durable are forgotten, due ones are taken. */
 void marked_progress(struct sync *s);
 
+/* lead.c */
+
+/**
+ * lead_batch() - directories that may not be at the remote join the batch that has names below them.
+ * @records: sorted by directory, all TAKEN; room for 2 * @most. The last of them go back where there is no room.
+ * @n: how many there are, at most @most
+ *
+ * Return: how many there are now, not sorted any more.
+ */
+size_t lead_batch(struct sync *s, struct record **records, size_t n, size_t most, uint64_t now);
+
 /* flight.c */
 int flight_init(struct sync *s, struct flight *f);
 void flight_free(struct flight *f);

@@ -431,10 +431,9 @@ bool coalesce_overdue(const struct coalesce *c)
 	return c->overdue;
 }
 
-static void take(struct coalesce *c, struct record *r, struct list *batch, uint64_t now_ns)
+static void take(struct coalesce *c, struct record *r, uint64_t now_ns)
 {
 	r->state = RECORD_TAKEN;
-	list_push(batch, &r->link);
 	if (c->patience_ns)
 		recent_add(&c->recent, r->node.hash, now_ns);
 }
@@ -447,10 +446,26 @@ size_t coalesce_take(struct coalesce *c, size_t max, struct list *batch, uint64_
 		struct record *r = container_of(c->ready.next, struct record, link);
 
 		unset_ready(c, r);
-		take(c, r, batch, now_ns);
+		take(c, r, now_ns);
+		list_push(batch, &r->link);
 	}
 	c->overdue = c->overdue && c->n_ready;
 	return n;
+}
+
+struct record *coalesce_take_path(struct coalesce *c, uint64_t dir, const char *name, size_t len,
+				  uint64_t now_ns)
+{
+	struct record *r = find(c, map_hash_name(dir, name, len), dir, name, len, false);
+
+	if (r && r->state == RECORD_READY)
+		unset_ready(c, r);
+	else if (r && r->state == RECORD_LATER && r->wait == WAIT_ALONG)
+		unset_later(c, r);
+	else
+		return NULL;
+	take(c, r, now_ns);
+	return r;
 }
 
 const struct record *coalesce_find(const struct coalesce *c, uint64_t dir, const char *name,

@@ -77,6 +77,28 @@ Test(coalesce, takes_oldest_first_and_no_more_than_asked)
 	coalesce_free(c);
 }
 
+Test(coalesce, a_path_can_be_taken_before_its_turn)
+{
+	struct coalesce *c = fresh(10);
+	struct record *r;
+
+	dirty(c, 1, "first", 1);
+	dirty(c, 1, "dir", 2);
+	r = coalesce_take_path(c, 1, "dir", 3, 3);
+	cr_assert_not_null(r);
+	cr_assert_eq(coalesce_ready(c), 1);
+	cr_assert_null(coalesce_take_path(c, 1, "dir", 3, 3), "taken already");
+	dirty(c, 1, "dir", 4);
+	cr_assert_null(coalesce_take_path(c, 1, "dir", 3, 4), "it waits for what is under way");
+	coalesce_back(c, r, 9);
+	cr_assert_eq(coalesce_take_path(c, 1, "dir", 3, 5), r,
+		     "wanted at once by what came meanwhile");
+	coalesce_back(c, r, 9);
+	cr_assert_null(coalesce_take_path(c, 1, "dir", 3, 5), "not due");
+	cr_assert_str_eq(take_one(c)->name, "first");
+	coalesce_free(c);
+}
+
 Test(coalesce, C2_past_the_budget_says_so_and_changes_nothing)
 {
 	struct coalesce *c = fresh(2);
