@@ -458,12 +458,9 @@ struct record *coalesce_take_path(struct coalesce *c, uint64_t dir, const char *
 {
 	struct record *r = find(c, map_hash_name(dir, name, len), dir, name, len, false);
 
-	if (r && r->state == RECORD_READY)
-		unset_ready(c, r);
-	else if (r && r->state == RECORD_LATER && r->wait == WAIT_ALONG)
-		unset_later(c, r);
-	else
+	if (!r || r->state != RECORD_READY)
 		return NULL;
+	unset_ready(c, r);
 	take(c, r, now_ns);
 	return r;
 }

@@ -111,8 +111,8 @@ bool coalesce_overdue(const struct coalesce *c);
  * many. */
 size_t coalesce_take(struct coalesce *c, size_t max, struct list *batch, uint64_t now_ns);
 
-/** coalesce_take_path() - take the record of one path before its turn: it is READY, or goes along. Return:
- * the record, TAKEN and in no list, or NULL. */
+/** coalesce_take_path() - take the record of one path before its turn, if it is READY. Return: the record,
+ * TAKEN and in no list, or NULL. */
 struct record *coalesce_take_path(struct coalesce *c, uint64_t dir, const char *name, size_t len,
 				  uint64_t now_ns);
 
