@@ -358,6 +358,37 @@ static bool sync_is_older(const struct sync *s, const struct remote_state *state
 	return state->version < s->asked_version;
 }
 
+/* From now on the index is about @state; @unknown: once it was compared with what is there. */
+static int sync_follow(struct sync *s, const struct remote_state *state, bool unknown)
+{
+	bool published = s->staged && !state->staged;
+
+	s->older = false;
+	s->staged = state->staged;
+	s->made_here = !state->exists;
+	s->uid_known = false;
+	/* Alone, the question made the connections itself. */
+	s->connects = flight_any(s) ? s->asked_connects :
+				      atomic_load(&pool_stats(s->pool)->connects);
+	if (!state->exists) {
+		if (epoch_given(s->epoch))
+			sync_own_epoch(s);
+		memset(s->uid, 0, sizeof(s->uid));
+		sync_remember(s, s->version, s->staged);
+	} else {
+		s->epoch = state->epoch;
+		memcpy(s->uid, state->uid, sizeof(s->uid));
+		if (unknown)
+			return adopt_begin(s, state);
+		s->uid_known = true;
+		if (published || state->version > s->version)
+			s->version = state->version;
+		sync_remember(s, s->version, s->staged);
+	}
+	s->remote_known = true;
+	return 0;
+}
+
 static int sync_compare_state(struct sync *s, const struct remote_state *state)
 {
 	static const uint8_t none[16];
@@ -366,7 +397,6 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 	/* What is there and not known; but we were the first to commit to what was not there before. */
 	bool unknown = state->exists && state->version && !s->made_here &&
 		       memcmp(meta->uid, state->uid, sizeof(none)) != 0;
-	bool published = s->staged && !state->staged;
 	int err = sync_settle_late(s);
 
 	if (err)
@@ -394,32 +424,7 @@ static int sync_compare_state(struct sync *s, const struct remote_state *state)
 		err = sync_distrust(s, sync_older);
 		unknown = true; /* what was deleted since may be there again */
 	}
-	if (err)
-		return err;
-	s->older = false;
-	s->staged = state->staged;
-	s->made_here = !state->exists;
-	s->uid_known = false;
-	/* Alone, the question made the connections itself. */
-	s->connects = flight_any(s) ? s->asked_connects :
-				      atomic_load(&pool_stats(s->pool)->connects);
-	if (!state->exists) {
-		if (epoch_given(s->epoch))
-			sync_own_epoch(s);
-		memset(s->uid, 0, sizeof(s->uid));
-		sync_remember(s, s->version, s->staged);
-	} else {
-		s->epoch = state->epoch;
-		memcpy(s->uid, state->uid, sizeof(s->uid));
-		if (unknown)
-			return adopt_begin(s, state);
-		s->uid_known = true;
-		if (published || state->version > s->version)
-			s->version = state->version;
-		sync_remember(s, s->version, s->staged);
-	}
-	s->remote_known = true;
-	return 0;
+	return err ? err : sync_follow(s, state, unknown);
 }
 
 /* A whole reply that makes no sense left no error text. */
