@@ -419,7 +419,7 @@ uint64_t coalesce_ripen(struct coalesce *c, uint64_t now_ns)
 	while (c->n_heap && c->heap[0]->due_ns <= now_ns) {
 		struct record *r = c->heap[0];
 
-		c->overdue |= r->wait == WAIT_OPEN;
+		c->overdue |= r->wait != WAIT_DUE;
 		unset_later(c, r);
 		set_ready(c, r);
 	}
@@ -458,9 +458,12 @@ struct record *coalesce_take_path(struct coalesce *c, uint64_t dir, const char *
 {
 	struct record *r = find(c, map_hash_name(dir, name, len), dir, name, len, false);
 
-	if (!r || r->state != RECORD_READY)
+	if (r && r->state == RECORD_READY)
+		unset_ready(c, r);
+	else if (r && r->state == RECORD_LATER && r->wait == WAIT_REST)
+		unset_later(c, r);
+	else
 		return NULL;
-	unset_ready(c, r);
 	take(c, r, now_ns);
 	return r;
 }
