@@ -40,17 +40,31 @@ static void make_name(const char *tag, char tmp[PLACE_NAME])
 	snprintf(tmp, PLACE_NAME, PLACE_PREFIX "%.*s%08x", (int)PLACE_TAG_LEN, tag, n);
 }
 
-int place_open(int dirfd, const char *tag, char tmp[PLACE_NAME])
+int place_open(int dirfd, const char *tag, uint32_t mode, char tmp[PLACE_NAME])
 {
 	int fd;
 
 	for (int i = 0; i < PLACE_TRIES; i++) {
 		make_name(tag, tmp);
-		fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 		if (fd >= 0 || errno != EEXIST)
 			return fd < 0 ? -errno : fd;
 	}
 	return -EEXIST;
+}
+
+/* Writing takes the bits above 0777 away: those are set at the end. */
+int place_open_as(int dirfd, const char *tag, uint32_t mode, struct place_mode *known,
+		  char tmp[PLACE_NAME], bool *ret_set)
+{
+	bool plain = !(mode & ~0777u);
+	int fd = place_open(dirfd, tag, plain ? mode : 0600, tmp);
+	struct stat st;
+
+	if (fd >= 0 && plain && !(known->known && known->mode == mode) && !fstat(fd, &st))
+		*known = (struct place_mode){ (st.st_mode & 07777) == mode, mode };
+	*ret_set = plain && known->known && known->mode == mode;
+	return fd;
 }
 
 /* Return: 0 or -errno. */
@@ -108,12 +122,12 @@ static int appear(int dirfd, const char *tmp, const char *name, const struct sta
 }
 
 int place_file(int dirfd, int fd, const char *tmp, const char *name, const struct entry *e,
-	       const struct stat *old, struct stat *ret)
+	       bool mode_set, const struct stat *old, struct stat *ret)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_NOW }, place_time(e->mtime_ns) };
 	int err = 0;
 
-	if (fchmod(fd, e->mode & 07777) || futimens(fd, times))
+	if ((!mode_set && fchmod(fd, e->mode & 07777)) || futimens(fd, times))
 		err = -errno;
 	if (!err)
 		err = FAULT(pull_written);

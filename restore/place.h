@@ -24,11 +24,28 @@
 /** place_is_temp() - whether @name is one of those that are made with @tag. */
 bool place_is_temp(const char *tag, const char *name);
 
-/** place_open() - a new empty file in @dirfd. Return: a descriptor, or -errno. */
-int place_open(int dirfd, const char *tag, char tmp[PLACE_NAME]);
+/** place_open() - a new empty file in @dirfd; asks for @mode, at most 0777, of which the umask or the
+ * directory's default ACL may take away. Return: a descriptor, or -errno. */
+int place_open(int dirfd, const char *tag, uint32_t mode, char tmp[PLACE_NAME]);
+
+/**
+ * struct place_mode - a mode that new files get as they ask for it, in one directory.
+ *
+ * The first file shows it; those after it need not be set. Zero it for each directory.
+ */
+struct place_mode {
+	bool known;
+	uint32_t mode;
+};
+
+/** place_open_as() - place_open() for a file that shall be @mode. Return: as there; @ret_set says whether
+ * it has that mode already and keeps it while it is written. */
+int place_open_as(int dirfd, const char *tag, uint32_t mode, struct place_mode *known,
+		  char tmp[PLACE_NAME], bool *ret_set);
 
 /**
  * place_file() - set mode and mtime, then let the file appear; @fd is closed in every case.
+ * @mode_set: it has its mode
  * @old: what stands there now and may be replaced; NULL: nothing may
  * @ret: its stat afterwards
  *
@@ -36,7 +53,7 @@ int place_open(int dirfd, const char *tag, char tmp[PLACE_NAME]);
  * an error nothing of it is left.
  */
 int place_file(int dirfd, int fd, const char *tmp, const char *name, const struct entry *e,
-	       const struct stat *old, struct stat *ret);
+	       bool mode_set, const struct stat *old, struct stat *ret);
 
 /** place_symlink() - the same for a symlink to @e->target. */
 int place_symlink(int dirfd, const char *tag, const char *name, const struct entry *e,

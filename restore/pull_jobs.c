@@ -95,8 +95,8 @@ static void big_done(struct pull *p, struct big *b)
 	if (!err && fd < 0)
 		err = fd;
 	if (!err && !p->err) {
-		err = place_file(fd, b->fd, b->tmp, it->name, &it->e, it->has_old ? &it->old : NULL,
-				 &it->st);
+		err = place_file(fd, b->fd, b->tmp, it->name, &it->e, false,
+				 it->has_old ? &it->old : NULL, &it->st);
 		b->fd = -1;
 	}
 	if (err) {
@@ -147,7 +147,7 @@ static void big_more(struct pull *p, struct big *b)
 /* As long as it will be from the beginning: what is never written is a hole. */
 static int big_open(struct pull *p, int dirfd, uint64_t size, char tmp[PLACE_NAME])
 {
-	int fd = place_open(dirfd, p->t->tag, tmp), err;
+	int fd = place_open(dirfd, p->t->tag, 0600, tmp), err;
 
 	if (fd < 0 || !ftruncate(fd, (off_t)size))
 		return fd;

@@ -22,6 +22,7 @@ struct writer {
 	struct local local;
 	const struct pdir *dir; /* whose descriptor @dirfd is; within one job */
 	int dirfd;
+	struct place_mode mode; /* in that directory */
 };
 
 static bool stopped(const struct pull *p)
@@ -49,6 +50,7 @@ static int enter_dir(struct writer *w, const struct pdir *dir)
 	leave_dir(w);
 	w->dir = dir;
 	w->dirfd = fd;
+	w->mode = (struct place_mode){ .known = false };
 	return fd;
 }
 
@@ -58,10 +60,11 @@ static int write_file(struct writer *w, struct item *it, const struct frame *fra
 {
 	int dirfd = enter_dir(w, it->dir), fd, err;
 	char tmp[PLACE_NAME];
+	bool mode_set;
 
 	if (dirfd < 0)
 		return dirfd;
-	fd = place_open(dirfd, w->p->t->tag, tmp);
+	fd = place_open_as(dirfd, w->p->t->tag, it->e.mode & 07777, &w->mode, tmp, &mode_set);
 	if (fd < 0)
 		return fd;
 	err = io_write_full(fd, frame->data, frame->len);
@@ -70,7 +73,8 @@ static int write_file(struct writer *w, struct item *it, const struct frame *fra
 		return err;
 	}
 	it->xxh = digest_xxh(frame->data, frame->len);
-	return place_file(dirfd, fd, tmp, it->name, &it->e, it->has_old ? &it->old : NULL, &it->st);
+	return place_file(dirfd, fd, tmp, it->name, &it->e, mode_set, it->has_old ? &it->old : NULL,
+			  &it->st);
 }
 
 static void write_files(struct writer *w, struct job *j)

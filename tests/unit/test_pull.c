@@ -40,12 +40,12 @@ static int put(const char *name, const char *text, const struct entry *e, const 
 	       struct stat *st)
 {
 	char tmp[PLACE_NAME];
-	int fd = place_open(dirfd_, tag, tmp);
+	int fd = place_open(dirfd_, tag, 0600, tmp);
 
 	cr_assert_geq(fd, 0);
 	cr_assert(place_is_temp(tag, tmp));
 	cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	return place_file(dirfd_, fd, tmp, name, e, old, st);
+	return place_file(dirfd_, fd, tmp, name, e, false, old, st);
 }
 
 static size_t count_names(void)
@@ -72,6 +72,38 @@ Test(place, K4_sets_exact_mode_and_mtime_whatever_the_umask, .init = setup, .fin
 	cr_expect_eq(now.st_mode & 07777, 04666u);
 	cr_expect_eq(place_ns(&now.st_mtim), -123456789);
 	cr_expect(place_same(&st, &now), "the stat that is handed out is the final one");
+}
+
+/* Writes @name as a file of a run of them in one directory. Return: whether its mode needed no setting. */
+static bool put_as(const char *name, uint32_t mode, struct place_mode *known)
+{
+	const struct entry e = { .type = ENTRY_FILE, .mode = mode };
+	char tmp[PLACE_NAME];
+	struct stat st;
+	bool set;
+	int fd = place_open_as(dirfd_, tag, mode, known, tmp, &set);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, "x", 1), 1);
+	cr_assert_eq(place_file(dirfd_, fd, tmp, name, &e, set, NULL, &st), 0);
+	cr_expect_eq(st.st_mode & 07777, mode, "%s is %o, not %o", name, st.st_mode & 07777, mode);
+	return set;
+}
+
+Test(place, K4_a_mode_that_new_files_get_is_not_set_again_and_every_other_is, .init = setup,
+     .fini = teardown)
+{
+	struct place_mode known = { .known = false };
+	mode_t old = umask(022);
+
+	cr_expect(put_as("a", 0644, &known));
+	cr_expect(put_as("b", 0644, &known));
+	cr_expect_not(put_as("c", 0666, &known), "the umask has taken from it");
+	cr_expect_not(put_as("d", 0666, &known));
+	cr_expect(put_as("e", 0444, &known));
+	cr_expect_not(put_as("f", 04755, &known), "writing would take from it");
+	cr_expect(put_as("g", 0, &known));
+	umask(old);
 }
 
 Test(place, K4_never_replaces_what_appeared_meanwhile, .init = setup, .fini = teardown)
