@@ -62,22 +62,22 @@ int listen_parse(const char *text, struct listen_addr *ret)
 
 static int name_url(int fd, char url[80])
 {
-	struct sockaddr_storage sa = { 0 };
-	socklen_t len = sizeof(sa);
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} at = { .v6 = { 0 } };
+	socklen_t len = sizeof(at);
 	char host[INET6_ADDRSTRLEN];
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &len))
+	if (getsockname(fd, &at.any, &len))
 		return -errno;
-	if (sa.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&sa;
-
-		inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof(host));
-		snprintf(url, 80, "http://[%s]:%u", host, ntohs(in->sin6_port));
+	if (at.any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &at.v6.sin6_addr, host, sizeof(host));
+		snprintf(url, 80, "http://[%s]:%u", host, ntohs(at.v6.sin6_port));
 	} else {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)&sa;
-
-		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-		snprintf(url, 80, "http://%s:%u", host, ntohs(in->sin_port));
+		inet_ntop(AF_INET, &at.v4.sin_addr, host, sizeof(host));
+		snprintf(url, 80, "http://%s:%u", host, ntohs(at.v4.sin_port));
 	}
 	return 0;
 }

@@ -271,9 +271,9 @@ int index_list(struct index *ix, uint64_t dir, const char *name, size_t len, voi
 		err = index_lookup(ix, ix->lists, &key, &val);
 	if (err)
 		return err;
-	if (!index_sealed(&key, &val))
+	if (val.mv_size < sizeof(uint32_t) || !index_sealed(&key, &val))
 		return -SP_EINTEGRITY;
-	copy = malloc(val.mv_size); /* never 0: the checksum */
+	copy = malloc(val.mv_size);
 	if (!copy)
 		return -ENOMEM;
 	*ret_len = val.mv_size - sizeof(uint32_t);
