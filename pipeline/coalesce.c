@@ -419,7 +419,7 @@ uint64_t coalesce_ripen(struct coalesce *c, uint64_t now_ns)
 	while (c->n_heap && c->heap[0]->due_ns <= now_ns) {
 		struct record *r = c->heap[0];
 
-		c->overdue |= r->wait != WAIT_DUE;
+		c->overdue |= r->wait == WAIT_OPEN;
 		unset_later(c, r);
 		set_ready(c, r);
 	}

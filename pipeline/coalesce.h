@@ -10,7 +10,7 @@
  * With patience a record is LATER for two more reasons. A file that is open for writing is held back
  * until the record is as old as the patience (WAIT_OPEN; closing it makes it ready). A path that was
  * taken rests until that is one patience ago (WAIT_REST), and what dirties it meanwhile opens nothing.
- * So a log makes one cycle of its own a patience, no path is taken more often than that, and one that
+ * So a log makes no more than one cycle a patience, no path is taken more often than that, and one that
  * is saved now and then never waits. hasten() ends both.
  *
  * Keys are (directory serial, name). Memory is bounded by @max_records: past it touch() says so,
@@ -103,7 +103,8 @@ void coalesce_hasten(struct coalesce *c);
 /** coalesce_ripen() - make due LATER records ready. Return: the next due time, 0 for none. */
 uint64_t coalesce_ripen(struct coalesce *c, uint64_t now_ns);
 
-/** coalesce_overdue() - whether a record has waited as long as it may for a cycle: take at once. */
+/** coalesce_overdue() - whether an open file was held back as long as it may be: take at once. What has
+ * rested goes with the next cycle. */
 bool coalesce_overdue(const struct coalesce *c);
 
 /** coalesce_take() - move up to @max READY records, oldest first, to the tail of @batch. Return: how
