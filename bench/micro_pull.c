@@ -37,6 +37,7 @@ static int make_places(struct micro *m, const char *name, struct places *ret)
 {
 	struct pulling *p = m->own;
 
+	*ret = (struct places){ .to = "" };
 	snprintf(ret->to, sizeof(ret->to), "%.4000s/%s%u", m->dir, name, ++p->serial);
 	snprintf(ret->state, sizeof(ret->state), "%.4000s/state%u", m->dir, p->serial);
 	return mkdir(ret->to, 0755) || mkdir(ret->state, 0700) ? -errno : 0;
@@ -122,7 +123,7 @@ static int pull_open(struct micro *m)
 	struct pulling *p = m->own = calloc(1, sizeof(*p));
 	unsigned dirs = (unsigned)micro_scaled(m, 40, 1);
 	struct micro_clock took;
-	struct places at = { .to = "" };
+	struct places at;
 	int err;
 
 	if (!p)
