@@ -8,9 +8,9 @@
  * ready and opens nothing; what was held back as long as it may be closes a cycle, and what has
  * rested goes with the one that is open, or by itself.
  *
- * A cycle costs the writers, too: where the hub shares their disk they wait for its sync, and that
- * pause alone would be quiet enough to close the next one. So what follows a cycle before a rest of
- * CYCLE_STORM quiet times is a storm: its next cycle closes after such a rest, or at @max_delay_ns.
+ * Writers on a busy disk pause longer than @quiet_ns in the middle of a storm. So what follows a cycle
+ * before a rest of CYCLE_STORM quiet times is a storm: its next cycle closes after such a rest, or at
+ * @max_delay_ns.
  */
 #ifndef SPATE_PIPELINE_CYCLE_H
 #define SPATE_PIPELINE_CYCLE_H
