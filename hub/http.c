@@ -598,13 +598,14 @@ static bool wait_quiet(struct http *h, unsigned seconds)
 void http_stop(struct http *h)
 {
 	struct list go;
-	int fd;
 
 	if (!h)
 		return;
 	list_init(&go);
-	/* Closed only at the end: a thread of the library may still have it in its epoll set. */
-	fd = MHD_quiesce_daemon(h->daemon);
+	/*
+	 * It goes on listening, and what comes is told that the hub is stopping: MHD_quiesce_daemon() ends the
+	 * process when a thread of the library takes the socket out of its epoll set at the same moment.
+	 */
 	pthread_mutex_lock(&h->mu);
 	h->stopping = true;
 	admit(h, &go);
@@ -616,8 +617,6 @@ void http_stop(struct http *h)
 		conns_cut(h->conns);
 	pthread_mutex_unlock(&h->mu);
 	MHD_stop_daemon(h->daemon);
-	if (fd >= 0)
-		close(fd);
 	conns_stop(h->conns);
 	free_http(h);
 }
