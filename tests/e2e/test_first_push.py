@@ -153,7 +153,7 @@ def a_first_push_that_is_killed_is_not_seen_and_is_gone_on_with():
     early = [killed("daemon", point, 1) for point in KILLED]
     check(all(r["version"] >= 1 for r, _ in early), early)
     for point in KILLED:
-        nth = 250 if point == "file_read" else 6
+        nth = 300 if point == "file_read" else 8
         r, n = killed("daemon", point, nth)
         check(r["uploadedFiles"] < n - 100, f"{point}: {r['uploadedFiles']} of {n} were sent again")
 
