@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define CONTENTS_MAX (1u << 24)
-#define LAST_MAX 4096u
 
 static void *must(void *p)
 {
@@ -323,13 +322,16 @@ struct content {
 	struct xxh hash;
 };
 
+/* struct shown - what the stat of a file said, and the bytes that it had when it first did. */
+struct shown {
+	struct content stat;
+	struct xxh bytes;
+};
+
 struct check_contents {
 	struct map had;
-	struct map
-		silent; /* sizes and times of files whose bytes changed without a change of those */
-	struct check_last {
-		uint64_t object, key;
-	} last[LAST_MAX];
+	struct map shown;
+	struct map silent; /* sizes and times of files that had other bytes at the same stat */
 	char torn[512];
 };
 
@@ -359,6 +361,7 @@ struct check_contents *check_contents_new(void)
 	struct check_contents *c = must(calloc(1, sizeof(*c)));
 
 	map_init(&c->had, CONTENTS_MAX);
+	map_init(&c->shown, CONTENTS_MAX);
 	map_init(&c->silent, CONTENTS_MAX);
 	note(&c->had, digest_xxh("", 0));
 	return c;
@@ -382,6 +385,7 @@ void check_contents_free(struct check_contents *c)
 	if (!c)
 		return;
 	forget_all(&c->had);
+	forget_all(&c->shown);
 	forget_all(&c->silent);
 	free(c);
 }
@@ -393,28 +397,44 @@ static struct xxh stamp_hash(uint64_t size, int64_t mtime_ns)
 	return digest_xxh(stamp, sizeof(stamp));
 }
 
-/* Bytes that change twice within a tick of the clock, or through a mapping: who reads meanwhile sees no stat move. */
-static void note_silent(struct check_contents *c, const struct fs_inode *i)
+static void note_shown(struct map *m, struct xxh stat, struct xxh bytes)
 {
-	struct check_last *last = &c->last[fs_object(i) % LAST_MAX];
+	struct shown *one = must(calloc(1, sizeof(*one)));
+
+	one->stat.hash = stat;
+	one->bytes = bytes;
+	if (map_add(m, &one->stat.node, stat.lo))
+		abort();
+}
+
+/*
+ * A stat that was there with other bytes, within a tick of the clock or through a mapping: who looked then and looks now
+ * sees nothing move, whatever he read between.
+ */
+static void note_silent(struct check_contents *c, const struct fs_inode *i, struct xxh bytes)
+{
+	const struct shown *before;
 	struct fs_stat st;
-	struct xxh stamp, key;
+	struct xxh stat;
 
 	fs_stat(i, &st);
-	stamp = stamp_hash(st.size, st.mtime_ns);
-	key = stamp_hash(stamp.lo, st.ctime_ns);
-	if (last->object == fs_object(i) && last->key == key.lo)
-		note(&c->silent, stamp);
-	*last = (struct check_last){ .object = fs_object(i), .key = key.lo };
+	stat = digest_xxh((const uint64_t[]){ fs_object(i), st.size, (uint64_t)st.mtime_ns,
+					      (uint64_t)st.ctime_ns },
+			  4 * sizeof(uint64_t));
+	before = (const struct shown *)find(&c->shown, stat);
+	if (!before)
+		note_shown(&c->shown, stat, bytes);
+	else if (!xxh_same(before->bytes, bytes))
+		note(&c->silent, stamp_hash(st.size, st.mtime_ns));
 }
 
 void check_saw(void *contents, const struct fs_inode *i)
 {
-	static unsigned char bytes[FS_CONTENT_MAX];
-	size_t n = fs_read(i, 0, bytes, sizeof(bytes));
+	static unsigned char data[FS_CONTENT_MAX];
+	struct xxh bytes = digest_xxh(data, fs_read(i, 0, data, sizeof(data)));
 
-	note(&((struct check_contents *)contents)->had, digest_xxh(bytes, n));
-	note_silent(contents, i);
+	note(&((struct check_contents *)contents)->had, bytes);
+	note_silent(contents, i, bytes);
 }
 
 void check_put(void *contents, const struct hub_file *f)

@@ -46,7 +46,7 @@ void check_mark_free(struct check_mark *m);
 struct check_contents;
 struct check_contents *check_contents_new(void);
 void check_contents_free(struct check_contents *c);
-/** check_saw() - the bytes of @i have just changed. For fs_on_content(). */
+/** check_saw() - the bytes or the times of @i have just changed. For fs_on_change(). */
 void check_saw(void *contents, const struct fs_inode *i);
 /** check_put() - the hub has got @f. For model_hub_on_put(). */
 void check_put(void *contents, const struct hub_file *f);

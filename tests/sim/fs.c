@@ -92,8 +92,8 @@ struct fs {
 	unsigned n_handles;
 	bool stamp_unheard;
 	uint64_t seen; /* names that have been where they are since this change or longer */
-	void (*on_content)(void *ctx, const struct fs_inode *i);
-	void *on_content_ctx;
+	void (*on_change)(void *ctx, const struct fs_inode *i);
+	void *on_change_ctx;
 };
 
 /* Of all file systems: only the order counts. */
@@ -302,6 +302,7 @@ static void inode_settle(struct fs *fs, struct fs_inode *i)
 	i->data = NULL;
 	i->slots = NULL;
 	i->gone = NULL;
+	i->quiet = false;
 	i->object = 0;
 	fs->free_numbers[fs->n_free++] = i->number;
 }
@@ -389,6 +390,25 @@ static void tell_both(const struct fs *fs, const struct dentry *d, uint32_t mask
 {
 	tell_name(fs, d->parent, with_type(d->inode, mask), 0, dentry_name(d));
 	tell_self(fs, d->inode, mask);
+}
+
+static void tell_change(const struct fs *fs, const struct fs_inode *i)
+{
+	if (fs->on_change && S_ISREG(i->mode))
+		fs->on_change(fs->on_change_ctx, i);
+}
+
+/* Other times: what a reader compares, as much as the bytes. */
+static void stamp(const struct fs *fs, struct fs_inode *i)
+{
+	i->ctime_ns = fs->now_ns;
+	tell_change(fs, i);
+}
+
+static void stamp_written(const struct fs *fs, struct fs_inode *i)
+{
+	i->mtime_ns = fs->now_ns;
+	stamp(fs, i);
 }
 
 /* --- paths ------------------------------------------------------------------------------------------ */
@@ -535,7 +555,7 @@ int fs_symlink(struct fs *fs, const char *target, const char *path)
 static void drop_link(const struct fs *fs, struct fs_inode *i)
 {
 	i->nlink = is_dir(i) ? 0 : i->nlink - 1;
-	i->ctime_ns = fs->now_ns;
+	stamp(fs, i);
 	i->changed = ++changes;
 }
 
@@ -602,7 +622,7 @@ static int link_to(struct fs *fs, struct fs_inode *i, const char *to)
 	d = spot_fill(fs, &s, i);
 	i->linkable = false;
 	i->nlink++;
-	i->ctime_ns = fs->now_ns;
+	stamp(fs, i);
 	i->changed = ++changes; /* a reader sees that in the time stamp */
 	tell_self(fs, i, IN_ATTRIB);
 	tell_name(fs, s.dir, IN_CREATE, 0, dentry_name(d));
@@ -703,7 +723,7 @@ static void rename_exchange(struct fs *fs, const struct spot *from, const struct
 	dentry_move(from->d, to->dir, "", 0);
 	dentry_move(to->d, from->dir, from_name, from->len);
 	dentry_move(from->d, to->dir, to_name, to->len);
-	to->d->inode->ctime_ns = fs->now_ns;
+	stamp(fs, to->d->inode);
 	tell_move(fs, from->dir, from_name, from->d, NULL);
 	tell_move(fs, to->dir, to_name, to->d, NULL);
 }
@@ -723,7 +743,7 @@ int fs_rename(struct fs *fs, const char *from, const char *to, unsigned flags)
 		return r;
 	if (b.d && a.d->inode == b.d->inode)
 		return 0;
-	a.d->inode->ctime_ns = fs->now_ns;
+	stamp(fs, a.d->inode);
 	touch_dir(fs, a.dir);
 	touch_dir(fs, b.dir);
 	if (flags & RENAME_EXCHANGE)
@@ -758,7 +778,7 @@ int fs_chmod(struct fs *fs, const char *path, mode_t mode)
 	if (S_ISLNK(i->mode))
 		return -ELOOP;
 	i->mode = (i->mode & S_IFMT) | (mode & 07777);
-	i->ctime_ns = fs->now_ns;
+	stamp(fs, i);
 	changed(fs, s.d);
 	tell_both(fs, s.d, IN_ATTRIB);
 	return 0;
@@ -772,7 +792,7 @@ int fs_utime(struct fs *fs, const char *path, int64_t mtime_ns)
 	if (r)
 		return r;
 	s.d->inode->mtime_ns = mtime_ns == FS_NOW ? fs->now_ns : mtime_ns;
-	s.d->inode->ctime_ns = fs->now_ns;
+	stamp(fs, s.d->inode);
 	changed(fs, s.d);
 	tell_both(fs, s.d, IN_ATTRIB);
 	return 0;
@@ -813,11 +833,8 @@ static void unmap_from(struct fs *fs, const struct fs_inode *i, size_t size)
 
 static void content(const struct fs *fs, const struct dentry *d)
 {
-	const struct fs_inode *i = d->inode;
-
 	changed(fs, d);
-	if (fs->on_content)
-		fs->on_content(fs->on_content_ctx, i);
+	tell_change(fs, d->inode);
 }
 
 static void written(const struct fs *fs, const struct dentry *d)
@@ -970,12 +987,12 @@ void fs_stamp_maps(struct fs *fs)
 		struct handle *f = &fs->handles[h];
 
 		if (f->d && f->stored)
-			f->d->inode->mtime_ns = f->d->inode->ctime_ns = fs->now_ns;
+			stamp_written(fs, f->d->inode);
 		f->dirty = 0;
 	}
 	for (struct fs_inode *i = fs->inodes; i < fs->inodes + FS_FILES_MAX; i++) {
 		if (i->quiet)
-			i->mtime_ns = i->ctime_ns = fs->now_ns;
+			stamp_written(fs, i);
 		i->quiet = false;
 	}
 }
@@ -1004,7 +1021,7 @@ int fs_close(struct fs *fs, int h)
 	if (f->stored)
 		changed(fs, d);
 	if (f->stored && fs->stamp_unheard && !kernel_hears(fs->k, d->parent->object))
-		d->inode->mtime_ns = d->inode->ctime_ns = fs->now_ns;
+		stamp_written(fs, d->inode);
 	fs->n_handles--;
 	tell_both(fs, d, IN_CLOSE_WRITE);
 	d->refs--;
@@ -1013,10 +1030,10 @@ int fs_close(struct fs *fs, int h)
 	return 0;
 }
 
-void fs_on_content(struct fs *fs, void (*fn)(void *ctx, const struct fs_inode *i), void *ctx)
+void fs_on_change(struct fs *fs, void (*fn)(void *ctx, const struct fs_inode *i), void *ctx)
 {
-	fs->on_content = fn;
-	fs->on_content_ctx = ctx;
+	fs->on_change = fn;
+	fs->on_change_ctx = ctx;
 }
 
 /* --- what has changed since ----------------------------------------------------------------------------- */

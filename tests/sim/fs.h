@@ -78,8 +78,8 @@ void fs_stamp_unheard(struct fs *fs);
 /** fs_linkat() - give what fs_open() made with O_TMPFILE (or any open file) a name. */
 int fs_linkat(struct fs *fs, int h, const char *path);
 int fs_close(struct fs *fs, int h);
-/** fs_on_content() - @fn is called with each file right after its bytes have changed, or after it was made. */
-void fs_on_content(struct fs *fs, void (*fn)(void *ctx, const struct fs_inode *i), void *ctx);
+/** fs_on_change() - @fn is called with each file right after its bytes or its times have changed, or it was made. */
+void fs_on_change(struct fs *fs, void (*fn)(void *ctx, const struct fs_inode *i), void *ctx);
 /** fs_serial() - changes so far. */
 uint64_t fs_serial(void);
 /**

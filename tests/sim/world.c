@@ -964,7 +964,7 @@ static void world_new(void)
 	sys_advance(0);
 	w.hub = model_hub_new(w.trace->seed);
 	w.contents = check_contents_new();
-	fs_on_content(w.fs, check_saw, w.contents);
+	fs_on_change(w.fs, check_saw, w.contents);
 	fs_stamp_unheard(w.fs);
 	model_hub_on_put(w.hub, check_put, w.contents);
 	w.net = net_new(w.hub, w.trace->seed);
