@@ -209,7 +209,7 @@ static bool same_item(const struct item *tree, const struct item *hub, char why[
 struct scope {
 	const struct fs *fs;
 	bool all;
-	uint64_t since; /* else those that have not changed since */
+	uint64_t since; /* else those that have not changed since; UINT64_MAX with @all */
 };
 
 static bool in_scope(const struct scope *s, const struct item *it)
@@ -217,7 +217,7 @@ static bool in_scope(const struct scope *s, const struct item *it)
 	char path[sizeof(FS_ROOT) + PATH_BYTES_MAX + 1];
 
 	snprintf(path, sizeof(path), "%s/%s", FS_ROOT, it->path);
-	if (fs_unseen(s->fs, path))
+	if (fs_unseen(s->fs, path, s->since))
 		return false; /* what docs/ARCHITECTURE.md leaves to the audit */
 	return s->all || fs_changed(s->fs, path) <= s->since;
 }
@@ -261,7 +261,7 @@ static bool check(const struct scope *s, struct fs *fs, const struct model_hub *
 
 bool check_same(struct fs *fs, const struct model_hub *h, char why[CHECK_WHY_MAX])
 {
-	struct scope s = { .fs = fs, .all = true };
+	struct scope s = { .fs = fs, .all = true, .since = UINT64_MAX };
 
 	return check(&s, fs, h, why);
 }

@@ -1076,13 +1076,15 @@ uint64_t fs_changed(const struct fs *fs, const char *path)
 	return inode_changed(fs, dir) > last ? inode_changed(fs, dir) : last;
 }
 
-/* Whether the dentry @id is somewhere below @dir. */
-static bool has_dentry(const struct fs_inode *dir, uint64_t id)
+/* Whether the dentry @id is somewhere below @dir, with the name that it had as of change @since. */
+static bool has_dentry(const struct fs_inode *dir, uint64_t id, uint64_t since)
 {
 	for (size_t i = 0; i < dir->n_slots; i++) {
 		const struct dentry *d = dir->slots[i].d;
 
-		if (d->id == id || (is_dir(d->inode) && has_dentry(d->inode, id)))
+		if (d->id == id)
+			return d->since <= since;
+		if (is_dir(d->inode) && has_dentry(d->inode, id, since))
 			return true;
 	}
 	return false;
@@ -1113,7 +1115,7 @@ void fs_seen(struct fs *fs, uint64_t serial)
 		i->by_seen = false;
 }
 
-bool fs_unseen(const struct fs *fs, const char *path)
+bool fs_unseen(const struct fs *fs, const char *path, uint64_t since)
 {
 	const struct fs_inode *dir = &fs->inodes[0];
 	const struct dentry *root = dir_find(dir, FS_ROOT, strlen(FS_ROOT)), *d = NULL;
@@ -1129,7 +1131,7 @@ bool fs_unseen(const struct fs *fs, const char *path)
 	}
 	return d && !is_dir(d->inode) && d->inode->by && d->inode->by != d->id &&
 	       !(d->inode->by_seen && fs_dir_since(fs, d->inode->by_dir)) &&
-	       !(root && has_dentry(root->inode, d->inode->by));
+	       !(root && has_dentry(root->inode, d->inode->by, since));
 }
 
 unsigned fs_handles(const struct fs *fs)

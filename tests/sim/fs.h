@@ -92,8 +92,9 @@ uint64_t fs_changed(const struct fs *fs, const char *path);
  * was told. */
 void fs_seen(struct fs *fs, uint64_t serial);
 /** fs_unseen() - whether the file at @path was last changed through another name of it that is not in FS_ROOT (any
- * more), of which nobody knew that it led to it: that was not seen before, or is gone with its directory. */
-bool fs_unseen(const struct fs *fs, const char *path);
+ * more), or has another name since change @since, of which nobody knew that it led to it: that was not seen before, or
+ * is gone with its directory. */
+bool fs_unseen(const struct fs *fs, const char *path, uint64_t since);
 /** fs_handles() - how many are open. */
 unsigned fs_handles(const struct fs *fs);
 /** fs_inodes() - how many there are, with those that only an open file or a pin keeps. */
