@@ -170,7 +170,7 @@ MUTANTS = [
            "\tif (coalesce_later(s->dirty, serial, sent->name, sent->name_len, epoch, now,\n"
            "\t\t\t   now + s->conf.max_delay_ns))\n"
            "\t\tintake_dirty(s, serial, sent->name, sent->name_len, epoch);\n", "\t(void)epoch;\n\t(void)now;\n"),
-    Mutant("an_older_hub_is_not_noticed_by_its_answers", 99, ACK,
+    Mutant("an_older_hub_is_not_noticed_by_its_answers", 759, ACK,
            "f->push.version + !ack_made_version(f) <= f->sent_version && f->sent_version", "false"),
     Mutant("an_older_hub_is_not_noticed_by_its_state", 27, SYNC,
            "s->older |= state->exists && sync_is_older(s, state);",
