@@ -115,7 +115,7 @@ MUTANTS = [
            "\tif (ev->mask & IN_ISDIR)"),
     Mutant("an_overflow_makes_no_walk", 360, LADDER,
            "\t\trename_doubt_all(l);\n\t\tladder_walk(l);\n", "\t\trename_doubt_all(l);\n"),
-    Mutant("a_move_that_was_overtaken_is_believed", 71, LADDER,
+    Mutant("a_move_that_was_overtaken_is_believed", 2603, LADDER,
            "\t\tif (r->from == d->serial || r->to == d->serial)\n\t\t\trename_doubt(l, i);\n", ""),
     Mutant("a_move_of_another_place_is_believed",
            "a_directory_that_was_seen_elsewhere_is_not_moved_by_an_old_event", LADDER,
