@@ -131,7 +131,7 @@ MUTANTS = [
            "\t\tif (ladder_busy(l))\n\t\t\treturn now_ns + LADDER_LIMBO_NS;\n", ""),
     Mutant("what_is_absent_from_a_listing_is_not_missed", 2, INTAKE,
            "\t\t\tintake_dirty(s, dir->serial, name, (size_t)len, epoch);\n", ""),
-    Mutant("a_listing_ignores_what_was_read_and_not_sent", "what_was_read_and_is_gone_before_it_is_sent_is_not_sent", INTAKE,
+    Mutant("a_listing_ignores_what_was_read_and_not_sent", 1357, INTAKE,
            "\tintake_absent_read(s, dir, page, epoch);\n", ""),
     Mutant("a_directory_that_moved_under_the_reader_is_read_as_gone", 882, READER,
            "err == -SP_EMOVED ? READ_MOVED : READ_FAILED", "err == -SP_EMOVED ? READ_GONE : READ_FAILED"),
