@@ -169,9 +169,11 @@ def U3_413_halves_the_batch_until_it_fits():
             w.begin(1)
             wait_for(lambda: w.flush()["durable"], "the beginning")
             w.proxy.limit = limit
+            os.mkdir(f"{w.dir}/many")
             for i in range(300):
-                with open(f"{w.tree}/f{i}", "wb") as f:
+                with open(f"{w.dir}/many/f{i}", "wb") as f:
                     f.write(os.urandom(3000))
+            os.rename(f"{w.dir}/many", f"{w.tree}/many")  # all at once, however slow they were written
             done = w.flush()
             check(done["durable"] and not done["skipped"], f"{limit}: {done}")
             check(w.proxy.injected["limit"] >= 1, f"{limit}: the limit was never met")
