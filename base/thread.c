@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -56,14 +55,12 @@ struct queue {
 	size_t first;
 	size_t count;
 	bool shut;
-	int fd;
 	void *items[];
 };
 
-int queue_open(struct queue **ret_queue, size_t max, bool with_fd)
+int queue_open(struct queue **ret_queue, size_t max)
 {
 	struct queue *q;
-	int err;
 
 	if (!max || max > (SIZE_MAX - sizeof(*q)) / sizeof(q->items[0]))
 		return -EINVAL;
@@ -71,12 +68,6 @@ int queue_open(struct queue **ret_queue, size_t max, bool with_fd)
 	if (!q)
 		return -ENOMEM;
 	q->max = max;
-	q->fd = with_fd ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
-	if (with_fd && q->fd < 0) {
-		err = -errno;
-		free(q);
-		return err;
-	}
 	pthread_mutex_init(&q->mu, NULL);
 	pthread_cond_init(&q->not_empty, NULL);
 	pthread_cond_init(&q->not_full, NULL);
@@ -91,28 +82,23 @@ void queue_close(struct queue *q)
 	pthread_mutex_destroy(&q->mu);
 	pthread_cond_destroy(&q->not_empty);
 	pthread_cond_destroy(&q->not_full);
-	if (q->fd >= 0)
-		close(q->fd);
 	free(q);
 }
 
-/* Called with q->mu held, as all with the underscore; the eventfd follows the count exactly. */
+/* Called with q->mu held, as all with the underscore. */
 static void put_(struct queue *q, void *item)
 {
 	q->items[(q->first + q->count) % q->max] = item;
-	if (!q->count++ && q->fd >= 0)
-		(void)!write(q->fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+	q->count++;
 	pthread_cond_signal(&q->not_empty);
 }
 
 static void *take_(struct queue *q)
 {
 	void *item = q->items[q->first];
-	uint64_t count;
 
 	q->first = (q->first + 1) % q->max;
-	if (!--q->count && q->fd >= 0)
-		(void)!read(q->fd, &count, sizeof(count));
+	q->count--;
 	pthread_cond_signal(&q->not_full);
 	return item;
 }
@@ -180,11 +166,6 @@ void queue_shut(struct queue *q)
 	pthread_cond_broadcast(&q->not_empty);
 	pthread_cond_broadcast(&q->not_full);
 	pthread_mutex_unlock(&q->mu);
-}
-
-int queue_fd(const struct queue *q)
-{
-	return q->fd;
 }
 
 size_t queue_count(struct queue *q)

@@ -25,19 +25,17 @@ void thread_yields(void);
 
 /*
  * struct queue - a bounded first-in first-out queue of pointers, any number of threads on
- * either side. Optionally signals an eventfd when it becomes non-empty, so that an epoll loop
- * can be its consumer.
+ * either side.
  */
 struct queue;
 
 /**
  * queue_open() - create a queue.
  * @max: most pointers it holds
- * @with_fd: also create the eventfd of queue_fd()
  *
- * Return: 0, -EINVAL for a @max of 0, -ENOMEM or -errno of eventfd.
+ * Return: 0, -EINVAL for a @max of 0, -ENOMEM.
  */
-int queue_open(struct queue **ret_queue, size_t max, bool with_fd);
+int queue_open(struct queue **ret_queue, size_t max);
 /** queue_close() - free; nobody may be waiting. NULL is fine. Left-over pointers are dropped. */
 void queue_close(struct queue *q);
 /** queue_push() - append; waits while full. @item is not NULL. Return: 0, -EINVAL for a NULL,
@@ -47,12 +45,10 @@ int queue_push(struct queue *q, void *item);
 int queue_try_push(struct queue *q, void *item);
 /** queue_pop() - take the first; waits while empty. Return: the item; NULL once shut and empty. */
 void *queue_pop(struct queue *q);
-/** queue_try_pop() - take the first or return NULL at once. Drains the eventfd when it empties. */
+/** queue_try_pop() - take the first or return NULL at once. */
 void *queue_try_pop(struct queue *q);
 /** queue_shut() - refuse further pushes and let poppers drain, then see NULL. */
 void queue_shut(struct queue *q);
-/** queue_fd() - readable while the queue holds something; -1 without @with_fd. */
-int queue_fd(const struct queue *q);
 /** queue_count() - items now, a snapshot. */
 size_t queue_count(struct queue *q);
 

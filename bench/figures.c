@@ -50,11 +50,6 @@ double figure_hub_mib(const struct run *run)
 	return or_nan(run->memory_hub, 0, MIB);
 }
 
-double figure_memory_mib(const struct run *run)
-{
-	return or_nan(run->memory_client + run->memory_hub, 0, MIB);
-}
-
 double figure_requests(const struct run *run)
 {
 	return or_nan(run->traffic.requests, UINT64_MAX, 1);

@@ -18,7 +18,6 @@ figure_fn figure_cpu_s;      /* both sides, storm and lag */
 figure_fn figure_load;       /* the same as a share of one core, over storm and lag */
 figure_fn figure_client_mib; /* peak memory */
 figure_fn figure_hub_mib;    /* NAN where the target has one side only */
-figure_fn figure_memory_mib; /* both */
 figure_fn figure_requests;
 figure_fn figure_sent_mib;   /* bodies of requests */
 figure_fn figure_sent_ratio; /* bytes sent per byte written */

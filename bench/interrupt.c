@@ -46,11 +46,6 @@ bool interrupted(void)
 	return interrupt_came;
 }
 
-int interrupt_fd(void)
-{
-	return interrupt_event;
-}
-
 /* poll(2) leaves out a descriptor of -1. */
 int interrupt_poll(int fd, uint64_t timeout_ms)
 {

@@ -14,8 +14,6 @@
 int interrupt_setup(void);
 /** interrupted() - whether one has come. Any thread. */
 bool interrupted(void);
-/** interrupt_fd() - readable once one has come; -1 before interrupt_setup(). */
-int interrupt_fd(void);
 /** interrupt_sleep() - for @ns, or until one comes. Return: 0, or -EINTR when one has come. */
 int interrupt_sleep(uint64_t ns);
 /**

@@ -82,7 +82,8 @@ const char *micro_names(void)
 	return names;
 }
 
-bool micro_less(const char *unit)
+/* Whether less is better in this unit. */
+static bool micro_less(const char *unit)
 {
 	return !strncmp(unit, "ns", 2) || !strncmp(unit, "us", 2) || !strncmp(unit, "ms", 2);
 }

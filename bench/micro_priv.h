@@ -71,8 +71,6 @@ struct micro_bench {
 extern const struct micro_bench micro_ring, micro_coalesce, micro_reader, micro_hash, micro_index,
 	micro_pack, micro_hub, micro_pull, micro_walk;
 
-/** micro_less() - whether less is better in this unit. */
-bool micro_less(const char *unit);
 /** micro_scaled() - @n times the scale, but @least at least. */
 size_t micro_scaled(const struct micro *m, size_t n, size_t least);
 /** micro_fail() - keep a line about what went wrong. Return: @err. */

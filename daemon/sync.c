@@ -235,7 +235,7 @@ static bool sync_stages(const struct sync *s)
 	return s->conf.once && (s->conf.create || s->conf.url.loopback);
 }
 
-void sync_ask_state(struct sync *s)
+static void sync_ask_state(struct sync *s)
 {
 	const struct index_meta *meta = index_meta(s->index);
 	struct request *rq = &s->state_request;

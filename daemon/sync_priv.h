@@ -425,7 +425,6 @@ void poll_report(struct sync *s, struct sync_health *ret);
 
 /* sync.c */
 void sync_wake(struct sync *s);
-void sync_ask_state(struct sync *s);
 void sync_ask_again(struct sync *s);
 /** sync_remember() - the index is about the remote's state as it was with @version; @staged: part of a stage. */
 int sync_remember(struct sync *s, uint64_t version, bool staged);

@@ -337,7 +337,7 @@ int committer_start(struct meta *meta, struct packs *packs, struct committer **r
 	err = replay(c);
 	if (err)
 		goto out_free;
-	err = queue_open(&c->queue, QUEUE_JOBS, false);
+	err = queue_open(&c->queue, QUEUE_JOBS);
 	if (err)
 		goto out_free;
 	err = thread_start(&c->thread, "committer", committer_main, c);

@@ -474,8 +474,7 @@ int pull_jobs_start(struct pull *p)
 	list_init(&p->bigs);
 	list_init(&p->wanted);
 	p->slots = MIN(jobs, POOL_JOBS_MAX) + PULL_SLOTS;
-	err = queue_open(&p->work, p->slots + 1, false) ?:
-							  queue_open(&p->done, p->slots + 1, false);
+	err = queue_open(&p->work, p->slots + 1) ?: queue_open(&p->done, p->slots + 1);
 	while (!err && p->n_writers < PULL_WRITERS) {
 		err = thread_start(&p->writers[p->n_writers], "writer", pull_writer, p);
 		p->n_writers += !err;

@@ -476,12 +476,12 @@ static void *scan_main(void *arg)
 
 static int open_queues(struct scan *s)
 {
-	int err = queue_open(&s->free_slots, SCAN_JOBS_MAX, false);
+	int err = queue_open(&s->free_slots, SCAN_JOBS_MAX);
 
 	if (!err)
-		err = queue_open(&s->jobs, SCAN_JOBS_MAX, false);
+		err = queue_open(&s->jobs, SCAN_JOBS_MAX);
 	if (!err)
-		err = queue_open(&s->pages, SCAN_PAGES_MAX, false);
+		err = queue_open(&s->pages, SCAN_PAGES_MAX);
 	for (size_t i = 0; !err && i < SCAN_JOBS_MAX; i++)
 		err = queue_try_push(s->free_slots, &s->slots[i]);
 	return err;

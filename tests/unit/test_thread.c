@@ -6,7 +6,6 @@
 #include "tests/check.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -18,13 +17,6 @@
 static void *as_item(uintptr_t n)
 {
 	return (void *)n;
-}
-
-static bool readable(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return poll(&p, 1, 0) == 1;
 }
 
 static void *report_mask(void *arg)
@@ -59,7 +51,7 @@ Test(thread, carries_its_name)
 	char name[16];
 	pthread_t t;
 
-	cr_assert_eq(queue_open(&q, 1, false), 0);
+	cr_assert_eq(queue_open(&q, 1), 0);
 	cr_assert_eq(thread_start(&t, "spate-reader", wait_in_queue, q), 0);
 	cr_expect_eq(pthread_getname_np(t, name, sizeof(name)), 0);
 	cr_expect_str_eq(name, "spate-reader");
@@ -72,8 +64,7 @@ Test(queue, gives_back_in_order_and_refuses_past_its_maximum)
 {
 	struct queue *q;
 
-	cr_assert_eq(queue_open(&q, 3, false), 0);
-	cr_expect_eq(queue_fd(q), -1);
+	cr_assert_eq(queue_open(&q, 3), 0);
 	cr_expect_null(queue_try_pop(q));
 	for (uintptr_t round = 0; round < 5; round++) {
 		for (uintptr_t i = 1; i <= 3; i++)
@@ -93,29 +84,11 @@ Test(queue, refuses_a_maximum_of_zero_and_a_null_item)
 {
 	struct queue *q = NULL;
 
-	cr_expect_eq(queue_open(&q, 0, false), -EINVAL);
-	cr_expect_eq(queue_open(&q, SIZE_MAX / 4, false), -EINVAL);
-	cr_assert_eq(queue_open(&q, 1, false), 0);
+	cr_expect_eq(queue_open(&q, 0), -EINVAL);
+	cr_expect_eq(queue_open(&q, SIZE_MAX / 4), -EINVAL);
+	cr_assert_eq(queue_open(&q, 1), 0);
 	cr_expect_eq(queue_push(q, NULL), -EINVAL);
 	cr_expect_eq(queue_try_push(q, NULL), -EINVAL);
-	queue_close(q);
-}
-
-Test(queue, descriptor_is_readable_exactly_while_it_holds_something)
-{
-	struct queue *q;
-
-	cr_assert_eq(queue_open(&q, 4, true), 0);
-	cr_expect(!readable(queue_fd(q)));
-	queue_try_push(q, as_item(1));
-	queue_try_push(q, as_item(2));
-	cr_expect(readable(queue_fd(q)));
-	queue_try_pop(q);
-	cr_expect(readable(queue_fd(q)));
-	queue_pop(q);
-	cr_expect(!readable(queue_fd(q)));
-	queue_try_push(q, as_item(3));
-	cr_expect(readable(queue_fd(q)));
 	queue_close(q);
 }
 
@@ -123,7 +96,7 @@ Test(queue, shut_refuses_pushes_and_lets_poppers_drain)
 {
 	struct queue *q;
 
-	cr_assert_eq(queue_open(&q, 4, false), 0);
+	cr_assert_eq(queue_open(&q, 4), 0);
 	queue_try_push(q, as_item(1));
 	queue_try_push(q, as_item(2));
 	queue_shut(q);
@@ -156,8 +129,8 @@ Test(queue, shut_wakes_a_waiting_pusher_and_a_waiting_popper, .timeout = 30)
 	pthread_t a, b;
 	void *popped;
 
-	cr_assert_eq(queue_open(&p.q, 1, false), 0);
-	cr_assert_eq(queue_open(&empty, 1, false), 0);
+	cr_assert_eq(queue_open(&p.q, 1), 0);
+	cr_assert_eq(queue_open(&empty, 1), 0);
 	queue_try_push(p.q, as_item(1));
 	cr_assert_eq(thread_start(&a, "pusher", push_when_full, &p), 0);
 	cr_assert_eq(thread_start(&b, "popper", wait_in_queue, empty), 0);
@@ -200,7 +173,7 @@ Test(queue, several_pushers_and_poppers_lose_and_double_nothing, .timeout = 60)
 	struct queue *q;
 	void *ret;
 
-	cr_assert_eq(queue_open(&q, 5, true), 0);
+	cr_assert_eq(queue_open(&q, 5), 0);
 	for (int i = 0; i < SIDES; i++) {
 		cr_assert_eq(thread_start(&pushers[i], "pusher", push_many, q), 0);
 		cr_assert_eq(thread_start(&poppers[i], "popper", sum_all, q), 0);
